@@ -1,0 +1,214 @@
+// Package config reads the connector's one YAML file. It is strict: an unknown
+// key, a wrong type or an impossible value is an error with file and line that
+// says what is allowed, and all of them are reported at once.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"loyaltyhouse/connector/deliver"
+	"loyaltyhouse/connector/embedded"
+	"loyaltyhouse/connector/kafka"
+	"loyaltyhouse/connector/webhook"
+	"loyaltyhouse/schema"
+	"loyaltyhouse/schema/strictyaml"
+	"loyaltyhouse/sinks"
+	"loyaltyhouse/sinks/clickhouse"
+)
+
+// Config is the whole file.
+type Config struct {
+	Receiver webhook.Config `yaml:"receiver"`
+	Kafka    kafka.Config   `yaml:"kafka"`
+	Sinks    []Sink         `yaml:"sinks"`
+	Admin    Admin          `yaml:"admin"`
+	Log      Log            `yaml:"log"`
+	// Contracts are files of contracts beside the four that are built in.
+	Contracts []string `yaml:"contracts"`
+	// MigrateOnStart creates and updates the warehouse's tables before delivery.
+	MigrateOnStart bool `yaml:"migrate_on_start"`
+	// ShutdownTimeout bounds the time from a signal to the end of the process.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+	// Embedded runs ClickHouse and a broker beside the connector, for a first
+	// look, development and tests. Leave it out in production.
+	Embedded *embedded.Config `yaml:"embedded"`
+}
+
+// A Sink is one destination: a name and exactly one kind.
+type Sink struct {
+	// Name is part of the sink's consumer group: a new name delivers anew.
+	Name       string              `yaml:"name"`
+	ClickHouse *clickhouse.Config  `yaml:"clickhouse"`
+	Start      kafka.StartOffset   `yaml:"start"`
+	Batch      deliver.BatchConfig `yaml:"batch"`
+	Retry      sinks.RetryConfig   `yaml:"retry"`
+}
+
+// Admin is the port of the probes and the metrics.
+type Admin struct {
+	Address string `yaml:"address"`
+}
+
+// Log says what is logged to standard error.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level slog.Level `yaml:"level"`
+	// Format is text or json.
+	Format string `yaml:"format"`
+}
+
+// Default returns the defaults of everything but secrets and sinks.
+func Default() Config {
+	return Config{
+		Receiver:        webhook.DefaultConfig(),
+		Kafka:           kafka.DefaultConfig(),
+		Admin:           Admin{Address: "127.0.0.1:9090"},
+		Log:             Log{Level: slog.LevelInfo, Format: "text"},
+		MigrateOnStart:  true,
+		ShutdownTimeout: 25 * time.Second,
+	}
+}
+
+func defaultSink() Sink {
+	return Sink{Start: kafka.StartEarliest, Batch: deliver.DefaultBatchConfig(), Retry: sinks.DefaultRetryConfig()}
+}
+
+// Load reads and validates the file. Texts may hold ${VARIABLE} or
+// ${VARIABLE:-default}.
+func Load(file string) (*Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w; name a file with --config, for example config/embedded.yaml", err)
+	}
+	return Parse(file, data, os.LookupEnv)
+}
+
+// Parse is Load for a file that has been read, with a given environment.
+func Parse(file string, data []byte, environment func(string) (string, bool)) (*Config, error) {
+	doc, err := strictyaml.Parse(file, data, strictyaml.Expand(environment),
+		strictyaml.Defaults(defaultSink), strictyaml.Defaults(clickhouse.DefaultConfig), strictyaml.Defaults(embedded.DefaultConfig))
+	if err != nil {
+		return nil, err
+	}
+	c := Default()
+	if err := doc.Decode(&c); err != nil {
+		return nil, err
+	}
+	if err := doc.Locate(c.Validate()); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+var sinkName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// Validate reports everything that cannot work. Each error begins with the
+// path of the key.
+func (c *Config) Validate() error {
+	errs := []error{
+		strictyaml.Under("receiver", c.Receiver.Validate()),
+		strictyaml.Under("kafka", c.Kafka.Validate()),
+	}
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Sinks) == 0 {
+		wrong("sinks: at least one sink is needed, for example {name: clickhouse, clickhouse: {}}")
+	}
+	for i := range c.Sinks {
+		path := fmt.Sprintf("sinks[%d]", i)
+		errs = append(errs, strictyaml.Under(path, c.Sinks[i].validate()))
+		if slices.ContainsFunc(c.Sinks[:i], func(s Sink) bool { return s.Name == c.Sinks[i].Name }) {
+			wrong("%s.name: %q is the name of another sink too", path, c.Sinks[i].Name)
+		}
+	}
+	if _, _, err := net.SplitHostPort(c.Admin.Address); err != nil {
+		wrong("admin.address: must be host:port, as in 127.0.0.1:9090, is %q", c.Admin.Address)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		wrong("log.format: must be text or json, is %q", c.Log.Format)
+	}
+	if c.ShutdownTimeout < time.Second {
+		wrong("shutdown_timeout: must be at least 1s, is %s", c.ShutdownTimeout)
+	}
+	if c.Embedded != nil {
+		errs = append(errs, strictyaml.Under("embedded", c.Embedded.Validate()))
+		address := c.EmbeddedClickHouse()
+		if !slices.ContainsFunc(c.Sinks, func(s Sink) bool { return s.ClickHouse != nil && slices.Contains(s.ClickHouse.Addresses, address) }) {
+			wrong("embedded.clickhouse: no sink writes to its address %s; name it in sinks[0].clickhouse.addresses", address)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Sink) validate() error {
+	var errs []error
+	if !sinkName.MatchString(s.Name) {
+		errs = append(errs, fmt.Errorf("name: must be lower-case letters, digits, - and _, is %q", s.Name))
+	}
+	if s.ClickHouse == nil {
+		errs = append(errs, errors.New("clickhouse: a sink needs exactly one kind; the kinds are: clickhouse"))
+	} else {
+		errs = append(errs, strictyaml.Under("clickhouse", s.ClickHouse.Validate()))
+	}
+	if s.Start != kafka.StartEarliest && s.Start != kafka.StartLatest {
+		errs = append(errs, fmt.Errorf("start: must be %s or %s, is %q", kafka.StartEarliest, kafka.StartLatest, s.Start))
+	}
+	errs = append(errs, strictyaml.Under("batch", s.Batch.Validate()), strictyaml.Under("retry", s.Retry.Validate()))
+	return errors.Join(errs...)
+}
+
+// EmbeddedClickHouse returns the configured address of the embedded
+// ClickHouse. Its port is 0 where a free one is to be taken.
+func (c *Config) EmbeddedClickHouse() string {
+	return net.JoinHostPort(c.Embedded.ClickHouse.Host, strconv.Itoa(c.Embedded.ClickHouse.NativePort))
+}
+
+// LoadContracts returns the built-in contracts and those of the configured
+// files.
+func (c *Config) LoadContracts() ([]*schema.Contract, error) {
+	all, err := schema.Builtin()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range c.Contracts {
+		data, err := os.ReadFile(filepath.Clean(file))
+		if err != nil {
+			return nil, fmt.Errorf("contracts: %w", err)
+		}
+		contract, err := schema.Parse(file, data)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, contract)
+	}
+	return all, nil
+}
+
+// Secrets returns the app secrets, those of the file behind the others.
+func (c *Config) Secrets() ([]string, error) {
+	all := slices.Clone(c.Receiver.Secrets)
+	if c.Receiver.SecretsFile != "" {
+		data, err := os.ReadFile(c.Receiver.SecretsFile)
+		if err != nil {
+			return nil, fmt.Errorf("receiver.secrets_file: %w", err)
+		}
+		for line := range strings.Lines(string(data)) {
+			if secret := strings.TrimSpace(line); secret != "" {
+				all = append(all, secret)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("receiver.secrets_file: %s holds no secret; write one per line", c.Receiver.SecretsFile)
+	}
+	return all, nil
+}

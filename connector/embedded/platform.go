@@ -1,0 +1,41 @@
+//go:build linux || darwin
+
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/ebitengine/purego"
+	"golang.org/x/sys/unix"
+)
+
+// lockFile takes the file's lock without waiting.
+func lockFile(file *os.File) error {
+	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // A descriptor fits an int.
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrInUse
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", file.Name(), err)
+	}
+	return nil
+}
+
+// ownProcessGroup keeps a terminal's Ctrl-C, which goes to the whole group in
+// the foreground, away from the child: it must outlive the parent's last batch.
+func ownProcessGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
+
+// openLibrary loads a shared library.
+func openLibrary(path string) (uintptr, error) {
+	return purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
+}
+
+// registerFunction points the function at the library's symbol.
+func registerFunction(function any, library uintptr, symbol string) {
+	purego.RegisterLibFunc(function, library, symbol)
+}

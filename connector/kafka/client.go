@@ -1,0 +1,199 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+
+	// requestTimeout bounds one request and its answer. kafka-go tells the
+	// broker half of it as the time that replicas have to acknowledge.
+	requestTimeout = 10 * time.Second
+
+	// metadataTTL bounds how long a change of a partition's leader stays
+	// unnoticed: until then its produces and fetches are refused.
+	metadataTTL = 2 * time.Second
+)
+
+// Options are what a Client is given besides its configuration. Each may be
+// left out.
+type Options struct {
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+
+	// Dial replaces how connections are opened, before TLS.
+	Dial DialFunc
+}
+
+// Client holds the connections to the brokers. It is safe for concurrent use.
+type Client struct {
+	config  Config
+	logger  *slog.Logger
+	metrics *metrics
+
+	addresses   []string
+	mechanism   sasl.Mechanism
+	connections *connections
+	transport   *kafkago.Transport
+	kafka       *kafkago.Client
+
+	mu     sync.Mutex
+	topics []string // Those that EnsureTopics was asked for.
+}
+
+// NewClient reads the files that config names. It opens no connection: brokers
+// that are away are found out by the first request.
+func NewClient(config Config, options Options) (*Client, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	tls, err := config.TLS.load()
+	if err != nil {
+		return nil, err
+	}
+	mechanism, err := config.SASL.load()
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := newMetrics(options.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("register the metrics of the Kafka client: %w", err)
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.Dial == nil {
+		options.Dial = brokerDialer(config.Brokers)
+	}
+
+	c := &Client{
+		config:      config,
+		logger:      options.Logger,
+		metrics:     metrics,
+		addresses:   brokerAddresses(config.Brokers),
+		mechanism:   mechanism,
+		connections: newConnections(options.Dial, tls),
+	}
+	c.transport = &kafkago.Transport{
+		Dial:        c.connections.dial,
+		DialTimeout: dialTimeout,
+		MetadataTTL: metadataTTL,
+		ClientID:    config.ClientID,
+		SASL:        mechanism,
+		Context:     c.connections.ctx,
+	}
+	c.kafka = &kafkago.Client{
+		Addr:      kafkago.TCP(c.addresses...),
+		Timeout:   requestTimeout,
+		Transport: c.transport,
+	}
+	return c, nil
+}
+
+// Close closes all connections. Close the producers and end the consumers
+// first.
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	c.connections.close()
+}
+
+// Ping reports whether a broker answers and every partition of the topics that
+// EnsureTopics was asked for has a leader. What it knows of leaders is at most
+// two seconds old.
+func (c *Client) Ping(ctx context.Context) error {
+	if _, err := c.kafka.ApiVersions(ctx, &kafkago.ApiVersionsRequest{}); err != nil {
+		return fmt.Errorf("ask the brokers at %s: %w", strings.Join(c.config.Brokers, ", "), markTransient(err))
+	}
+	c.mu.Lock()
+	topics := slices.Clone(c.topics)
+	c.mu.Unlock()
+	state, err := c.describe(ctx, topics)
+	if err != nil {
+		return err
+	}
+	if err := state.unready(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// topicState is what the brokers say of some topics.
+type topicState struct {
+	missing    []string
+	leaderless []string
+	partitions map[string]int
+}
+
+// unready is nil when every topic exists and every partition has a leader.
+func (s topicState) unready() error {
+	switch {
+	case len(s.missing) > 0:
+		return fmt.Errorf("topics do not exist: %s", strings.Join(s.missing, ", "))
+	case len(s.leaderless) > 0:
+		return fmt.Errorf("topics have partitions without a leader: %s", strings.Join(s.leaderless, ", "))
+	}
+	return nil
+}
+
+// describe tells the state of topics from the Transport's cache.
+func (c *Client) describe(ctx context.Context, topics []string) (topicState, error) {
+	state := topicState{partitions: make(map[string]int, len(topics))}
+	if len(topics) == 0 {
+		return state, nil
+	}
+	response, err := c.kafka.Metadata(ctx, &kafkago.MetadataRequest{Topics: topics})
+	if err != nil {
+		return state, fmt.Errorf("read the metadata of topics: %w", markTransient(err))
+	}
+	for _, topic := range response.Topics {
+		switch {
+		case errors.Is(topic.Error, kafkago.UnknownTopicOrPartition):
+			state.missing = append(state.missing, topic.Name)
+		case topic.Error != nil && !isTransient(topic.Error):
+			return state, fmt.Errorf("read the metadata of topic %s: %w", topic.Name, topic.Error)
+		case topic.Error != nil, slices.ContainsFunc(topic.Partitions, leaderless):
+			state.leaderless = append(state.leaderless, topic.Name)
+		}
+		state.partitions[topic.Name] = len(topic.Partitions)
+	}
+	return state, nil
+}
+
+// leaderless reports whether nobody answers for a partition. A replica that is
+// away does not matter for that.
+func leaderless(partition kafkago.Partition) bool {
+	return partition.Error != nil && !errors.Is(partition.Error, kafkago.ReplicaNotAvailable)
+}
+
+// newRetry gives the pauses between attempts: first, doubling up to most, each
+// varied by half so that many clients do not return at once.
+func newRetry(first, most time.Duration) *backoff.ExponentialBackOff {
+	retry := backoff.NewExponentialBackOff()
+	retry.InitialInterval, retry.MaxInterval, retry.Multiplier = first, most, 2
+	return retry
+}
+
+// pause waits, and reports false when ctx ended first.
+func pause(ctx context.Context, duration time.Duration) bool {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"loyaltyhouse/config"
+	"loyaltyhouse/connector/embedded"
+	"loyaltyhouse/sinks/clickhouse"
+)
+
+func migrateCommand(file *string) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "migrate",
+		Short: "Create, drop or show the warehouse's tables and views",
+		Long: `Works on the warehouse of every ClickHouse sink. The migrations are part of
+this program. With migrate_on_start, which is the default, the sinks run
+"migrate up" by themselves.`,
+	}
+	var drop bool
+	down := &cobra.Command{
+		Use:   "down --yes-drop-all-data",
+		Short: "Drop every table and view, with all their data",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !drop {
+				return errors.New("migrate down drops every table with all its data; say --yes-drop-all-data if you mean it")
+			}
+			return eachWarehouse(cmd, *file, func(_ context.Context, s config.Sink, m *clickhouse.Migrator) (string, error) {
+				return "every table and view of database " + s.ClickHouse.Database + " is dropped", m.Down()
+			})
+		},
+	}
+	down.Flags().BoolVar(&drop, "yes-drop-all-data", false, "drop the data")
+	command.AddCommand(
+		&cobra.Command{
+			Use:   "up",
+			Short: "Bring tables and views to the newest version",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return eachWarehouse(cmd, *file, func(ctx context.Context, _ config.Sink, m *clickhouse.Migrator) (string, error) {
+					before, after, err := m.Up(ctx)
+					if before == after {
+						return fmt.Sprintf("version %d, nothing to do", after), err
+					}
+					return fmt.Sprintf("version %d, was %d", after, before), err
+				})
+			},
+		},
+		down,
+		&cobra.Command{
+			Use:   "status",
+			Short: "Show which version the tables have",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return eachWarehouse(cmd, *file, func(_ context.Context, s config.Sink, m *clickhouse.Migrator) (string, error) {
+					version, dirty, err := m.Status()
+					if err != nil {
+						return "", err
+					}
+					text := fmt.Sprintf("database %s has version %d of %d", s.ClickHouse.Database, version, m.Newest())
+					if dirty {
+						text += ", which stopped half-way"
+					}
+					return text, nil
+				})
+			},
+		},
+	)
+	return command
+}
+
+// eachWarehouse calls f for every ClickHouse sink and prints what it says.
+func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, config.Sink, *clickhouse.Migrator) (string, error)) (err error) {
+	ctx := cmd.Context()
+	cfg, log, err := load(file)
+	if err != nil {
+		return err
+	}
+	stop, err := borrowEmbedded(ctx, cfg, log, cmd)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	for _, s := range cfg.Sinks {
+		m, err := clickhouse.NewMigrator(ctx, *s.ClickHouse)
+		if err != nil {
+			return fmt.Errorf("sink %s: %w", s.Name, err)
+		}
+		text, err := f(ctx, s, m)
+		if err = errors.Join(err, m.Close()); err != nil {
+			return fmt.Errorf("sink %s: %w", s.Name, err)
+		}
+		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "sink %s: %s\n", s.Name, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// borrowEmbedded starts the embedded ClickHouse for one command, unless the
+// service is running and has it.
+func borrowEmbedded(ctx context.Context, cfg *config.Config, log *slog.Logger, cmd *cobra.Command) (stop func() error, err error) {
+	none := func() error { return nil }
+	if cfg.Embedded == nil {
+		return none, nil
+	}
+	engine, err := embedded.StartClickHouse(ctx, *cfg.Embedded, log, cmd.ErrOrStderr())
+	if errors.Is(err, embedded.ErrInUse) {
+		return none, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return engine.Close(context.WithoutCancel(ctx)) }, nil
+}
+
+// migrateUp is migrate up for one sink of a starting service.
+func migrateUp(ctx context.Context, s config.Sink, log *slog.Logger) (err error) {
+	m, err := clickhouse.NewMigrator(ctx, *s.ClickHouse)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	before, after, err := m.Up(ctx)
+	if err != nil {
+		return err
+	}
+	if before != after {
+		log.LogAttrs(ctx, slog.LevelInfo, "the warehouse's tables are up to date",
+			slog.String("sink", s.Name), slog.Int("version", int(after)), slog.Int("was", int(before))) //nolint:gosec // Versions are small.
+	}
+	return nil
+}

@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"loyaltyhouse/config"
+	"loyaltyhouse/connector/deliver"
+	"loyaltyhouse/connector/embedded"
+	"loyaltyhouse/connector/kafka"
+	"loyaltyhouse/connector/normalize"
+	"loyaltyhouse/connector/webhook"
+	"loyaltyhouse/schema"
+	"loyaltyhouse/sinks"
+	"loyaltyhouse/sinks/clickhouse"
+)
+
+// roles are what one process does of the whole.
+type roles struct {
+	receive, deliver bool
+}
+
+// A service is the running connector.
+type service struct {
+	cfg      *config.Config
+	roles    roles
+	log      *slog.Logger
+	registry *prometheus.Registry
+	ready    *readiness
+
+	contracts []*schema.Contract
+	embedded  *embedded.Embedded
+	kafka     *kafka.Client
+	producer  *kafka.Producer
+	sinks     []*runningSink
+	admin     *adminServer
+	receiver  *webhook.Server
+
+	work       context.Context // of what runs in the background; it outlives the receiver
+	stopWork   context.CancelFunc
+	background sync.WaitGroup
+	failed     chan error // the first part that ended by itself
+}
+
+// A runningSink is one sink with its deliverer.
+type runningSink struct {
+	cfg       config.Sink
+	sink      *sinks.Retrying
+	deliverer *deliver.Deliverer
+}
+
+// serve runs the service until ctx ends, then shuts it down.
+func serve(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) error {
+	s, err := start(ctx, cfg, r, log)
+	if err != nil {
+		return err
+	}
+	return s.wait(ctx)
+}
+
+// start returns when the ports are open. Kafka and ClickHouse may come later:
+// the service tries until they are there, and readyz tells.
+func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (_ *service, err error) {
+	s := &service{
+		cfg: cfg, roles: r, log: log,
+		registry: prometheus.NewRegistry(), ready: &readiness{}, failed: make(chan error, 1),
+	}
+	s.work, s.stopWork = context.WithCancel(context.WithoutCancel(ctx))
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.shutdown(context.WithoutCancel(ctx)))
+		}
+	}()
+
+	if s.contracts, err = cfg.LoadContracts(); err != nil {
+		return nil, err
+	}
+	if s.admin, err = listenAdmin(ctx, cfg.Admin.Address, s.ready, s.registry, log); err != nil {
+		return nil, err
+	}
+	s.run(s.admin.serve)
+	if err := s.startEmbedded(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.startKafka(); err != nil {
+		return nil, err
+	}
+	topics := newState("the topics are being looked up")
+	s.ready.add(part{Name: "topics", forReceiver: true, check: topics.check})
+	if r.deliver {
+		if err := s.openSinks(); err != nil {
+			return nil, err
+		}
+	}
+	if r.receive {
+		if err := s.startReceiver(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.prepare(topics)
+	return s, nil
+}
+
+// run starts a part that ends by itself only in trouble.
+func (s *service) run(f func() error) {
+	s.background.Go(func() {
+		if err := f(); err != nil {
+			select {
+			case s.failed <- err:
+			default: // Another part was first.
+			}
+		}
+	})
+}
+
+func (s *service) startEmbedded(ctx context.Context) error {
+	if s.cfg.Embedded == nil {
+		return nil
+	}
+	e, err := embedded.Start(ctx, *s.cfg.Embedded, s.log, os.Stderr)
+	if err != nil {
+		return err
+	}
+	s.embedded = e
+	configured := s.cfg.EmbeddedClickHouse()
+	for i := range s.cfg.Sinks {
+		if c := s.cfg.Sinks[i].ClickHouse; c != nil {
+			for k, address := range c.Addresses {
+				if address == configured {
+					c.Addresses = slices.Clone(c.Addresses)
+					c.Addresses[k] = e.ClickHouse.Addr()
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (s *service) startKafka() error {
+	options := kafka.Options{Logger: s.log, Registerer: s.registry}
+	if s.embedded != nil {
+		options.Dial = s.embedded.Broker.Dial
+	}
+	client, err := kafka.NewClient(s.cfg.Kafka, options)
+	if err != nil {
+		return err
+	}
+	s.kafka = client
+	s.producer = client.NewProducer(s.cfg.Kafka.Producer)
+	s.ready.add(part{Name: "kafka", forReceiver: true, check: client.Ping})
+	return nil
+}
+
+// tables are what is delivered: the facts and the two of the connector itself.
+func (s *service) tables() []*schema.Table {
+	var all []*schema.Table
+	for _, c := range s.contracts {
+		all = append(all, c.FactTable())
+	}
+	return append(all, schema.RawWebhooks(), schema.DeadLetters())
+}
+
+func (s *service) openSinks() error {
+	metrics, err := deliver.NewMetrics(s.registry, time.Now)
+	if err != nil {
+		return err
+	}
+	for _, c := range s.cfg.Sinks {
+		kind, err := openSink(c)
+		if err != nil {
+			return fmt.Errorf("sink %s: %w", c.Name, err)
+		}
+		sink := sinks.Retry(kind, c.Name, c.Retry, metrics.WriteErrors, s.log, time.Now)
+		cfg := deliver.Config{
+			Sink: c.Name, TopicPrefix: s.cfg.Kafka.TopicPrefix, Tables: s.tables(), Start: c.Start, Batch: c.Batch,
+		}
+		s.sinks = append(s.sinks, &runningSink{
+			cfg: c, sink: sink, deliverer: deliver.New(cfg, sink, s.kafka, s.producer, metrics, s.log, time.Now),
+		})
+		s.ready.add(part{Name: "sink " + c.Name, check: func(ctx context.Context) error {
+			if err := sink.Ready(); err != nil {
+				return err
+			}
+			return sink.Ping(ctx)
+		}})
+	}
+	return nil
+}
+
+// openSink is the table of sink kinds.
+func openSink(c config.Sink) (sinks.Sink, error) {
+	return clickhouse.Open(c.Name, *c.ClickHouse)
+}
+
+func (s *service) startReceiver(ctx context.Context) error {
+	secrets, err := s.cfg.Secrets()
+	if err != nil {
+		return err
+	}
+	normalizer, err := normalize.New(s.contracts, s.cfg.Receiver.OnStoreMismatch == "dead_letter")
+	if err != nil {
+		return err
+	}
+	receiver, err := webhook.New(s.cfg.Receiver, secrets, normalizer, publisher{s.producer, s.cfg.Kafka.TopicPrefix}, s.registry, s.log, time.Now)
+	if err != nil {
+		return err
+	}
+	if s.receiver, err = webhook.Listen(ctx, receiver); err != nil {
+		return err
+	}
+	s.run(s.receiver.Serve)
+	s.log.LogAttrs(ctx, slog.LevelInfo, "receiving webhooks", slog.String("address", s.receiver.Addr()), slog.String("path", webhook.Path))
+	return nil
+}
+
+// publisher is the receiver's way into Kafka.
+type publisher struct {
+	producer *kafka.Producer
+	prefix   string
+}
+
+// Publish implements webhook.Publisher.
+func (p publisher) Publish(ctx context.Context, records ...webhook.Record) error {
+	messages := make([]kafka.Message, len(records))
+	for i, r := range records {
+		messages[i] = kafka.Message{Topic: p.prefix + r.Topic, Key: r.Key, Value: r.Value}
+	}
+	return p.producer.Publish(ctx, messages...)
+}
+
+// prepare creates what is missing, topics first and tables then, and has each
+// sink begin when its tables are there. It tries until the work ends.
+func (s *service) prepare(topics *state) {
+	ctx := s.work
+	created := make(chan struct{})
+	s.background.Go(func() {
+		var names []string
+		for _, t := range s.tables() {
+			names = append(names, s.cfg.Kafka.TopicPrefix+t.Topic)
+		}
+		if s.until(ctx, topics, "the topics are not ready yet; trying again", func() error { return s.kafka.EnsureTopics(ctx, names) }) {
+			close(created)
+		}
+	})
+	for _, sink := range s.sinks {
+		tables := newState("the tables are being looked up")
+		s.ready.add(part{Name: "tables of sink " + sink.cfg.Name, check: tables.check})
+		s.run(func() error {
+			ready := s.until(ctx, tables, "the tables are not ready yet; trying again", func() error {
+				if !s.cfg.MigrateOnStart {
+					return nil
+				}
+				return migrateUp(ctx, sink.cfg, s.log)
+			})
+			if !ready {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-created:
+			}
+			return sink.deliverer.Run(ctx)
+		})
+	}
+}
+
+// until repeats f until it succeeds, or ctx ends; then it returns false.
+func (s *service) until(ctx context.Context, st *state, message string, f func() error) bool {
+	for {
+		err := f()
+		st.set(err)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		s.log.LogAttrs(ctx, slog.LevelWarn, message, slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// wait returns after the shutdown that ctx, or a part that failed, began.
+func (s *service) wait(ctx context.Context) error {
+	var engine <-chan struct{}
+	if s.embedded != nil {
+		engine = s.embedded.ClickHouse.Done()
+	}
+	var cause error
+	select {
+	case <-ctx.Done():
+		s.log.LogAttrs(ctx, slog.LevelInfo, "shutting down; a second signal ends at once")
+	case cause = <-s.failed:
+	case <-engine:
+		cause = s.embedded.ClickHouse.Err()
+	}
+	return errors.Join(cause, s.shutdown(context.WithoutCancel(ctx)))
+}
+
+// shutdown follows the data (invariant 6), within the configured time.
+func (s *service) shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ShutdownTimeout)
+	defer cancel()
+	var errs []error
+	if s.receiver != nil {
+		// Every request is answered after its acknowledgement, so that nothing of
+		// the receiver's is left in the producer.
+		if err := s.receiver.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("requests in flight were cut off: %w", err))
+		}
+	}
+	s.stopWork()
+	if s.admin != nil {
+		errs = append(errs, s.admin.http.Shutdown(ctx))
+	}
+	errs = append(errs, s.awaitBackground(ctx))
+	if s.producer != nil {
+		errs = append(errs, s.producer.Close(ctx)) // The deliverers' dead letters went through it.
+	}
+	for _, sink := range s.sinks {
+		errs = append(errs, sink.sink.Close())
+	}
+	if s.kafka != nil {
+		s.kafka.Close()
+	}
+	if s.embedded != nil {
+		errs = append(errs, s.embedded.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *service) awaitBackground(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		s.background.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("a batch was abandoned: it was not written within shutdown_timeout (%s); it will be delivered again", s.cfg.ShutdownTimeout)
+	}
+}

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS raw_webhooks;
+DROP TABLE IF EXISTS dead_letters;

@@ -1,0 +1,171 @@
+// Package clickhouse is the sink that writes batches into ClickHouse tables
+// over the native protocol, one INSERT per batch, and runs the migrations that
+// create them.
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"loyaltyhouse/schema"
+	"loyaltyhouse/sinks"
+)
+
+var databaseForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// A Sink writes to one ClickHouse.
+type Sink struct {
+	name string
+	cfg  Config
+	conn driver.Conn
+
+	mu     sync.Mutex
+	tables map[string]*table // by name
+}
+
+var _ sinks.Sink = (*Sink)(nil)
+
+// A table is what inserting into one table needs; workers are reused, for they
+// hold large buffers.
+type table struct {
+	insert  string
+	workers sync.Pool
+}
+
+// A worker decodes the rows of one table and holds their columns.
+type worker struct {
+	decoder *schema.Decoder
+	row     schema.Row
+	buffers []buffer
+}
+
+// Open returns a sink. It connects when it first writes. The name is part of
+// every deduplication token.
+func Open(name string, cfg Config) (*Sink, error) {
+	conn, err := Connect(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{name: name, cfg: cfg, conn: conn, tables: map[string]*table{}}, nil
+}
+
+// Connect returns a connection pool, which connects when it is first used. Its
+// database is the user's own, for the configured one may not be there yet.
+func Connect(cfg Config) (driver.Conn, error) {
+	options, err := cfg.options("")
+	if err != nil {
+		return nil, err
+	}
+	conn, err := clickhouse.Open(options)
+	if err != nil {
+		return nil, fmt.Errorf("clickhouse %s: %w", strings.Join(cfg.Addresses, ", "), err)
+	}
+	return conn, nil
+}
+
+// Ping reports whether a server answers.
+func (s *Sink) Ping(ctx context.Context) error {
+	if err := s.conn.Ping(ctx); err != nil {
+		return s.describe(err)
+	}
+	return nil
+}
+
+// Close closes the connections.
+func (s *Sink) Close() error {
+	if err := s.conn.Close(); err != nil {
+		return fmt.Errorf("clickhouse: %w", err)
+	}
+	return nil
+}
+
+// Write inserts the batch with one INSERT, whose deduplication token is the
+// batch's range, so that ClickHouse stores a repeated batch once (invariant 4).
+func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
+	t := s.table(b.Table)
+	w := t.workers.Get().(*worker)
+	defer t.workers.Put(w)
+	if err := w.decode(b); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
+	defer cancel()
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+		"async_insert":               0,
+		"insert_deduplicate":         1,
+		"insert_deduplication_token": s.name + "/" + b.Table.Name + "/" + b.Token(),
+		// One batch may hold events of many months, as after a long outage.
+		"max_partitions_per_insert_block": 0,
+	}))
+	insert, err := s.conn.PrepareBatch(ctx, t.insert)
+	if err != nil {
+		return s.describe(err)
+	}
+	defer insert.Close() //nolint:errcheck // After Send there is nothing to close, before it the error is Send's or Append's.
+	for i := range w.buffers {
+		if err := insert.Column(i).Append(w.buffers[i].data()); err != nil {
+			return fmt.Errorf("clickhouse: table %s does not take the values of column %s; does it match the contract? %w",
+				b.Table.Name, w.buffers[i].column.Name, err)
+		}
+	}
+	if err := insert.Send(); err != nil {
+		return s.describe(err)
+	}
+	return nil
+}
+
+func (s *Sink) table(t *schema.Table) *table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.tables[t.Name]; ok {
+		return known
+	}
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = "`" + c.Name + "`"
+	}
+	known := &table{insert: fmt.Sprintf("INSERT INTO `%s`.`%s` (%s)", s.cfg.Database, t.Name, strings.Join(names, ", "))}
+	known.workers.New = func() any {
+		return &worker{decoder: schema.NewDecoder(t), row: make(schema.Row, len(t.Columns)), buffers: newBuffers(t)}
+	}
+	s.tables[t.Name] = known
+	return known
+}
+
+// decode fills the buffers with the batch's rows.
+func (w *worker) decode(b *sinks.Batch) error {
+	for i := range w.buffers {
+		w.buffers[i].reset()
+	}
+	for i := range b.Records {
+		if err := w.decoder.Decode(b.Records[i].Value, w.row); err != nil {
+			return sinks.Permanent(sinks.Undecodable, i, err)
+		}
+		for j := range w.buffers {
+			w.buffers[j].add(&w.row[j])
+		}
+	}
+	return nil
+}
+
+// describe classifies an error by ClickHouse's code, never by its text.
+func (s *Sink) describe(err error) error {
+	var exception *clickhouse.Exception
+	if !errors.As(err, &exception) {
+		return fmt.Errorf("clickhouse %s: %w", strings.Join(s.cfg.Addresses, ", "), err)
+	}
+	code := proto.Error(exception.Code)
+	if rowRefused(code) {
+		// The message of such an error can quote the row.
+		return sinks.Permanent(sinks.RowRefused, -1, code)
+	}
+	return fmt.Errorf("clickhouse %s: %w: %.500s", strings.Join(s.cfg.Addresses, ", "), code, exception.Message)
+}

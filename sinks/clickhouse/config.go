@@ -1,0 +1,162 @@
+package clickhouse
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"loyaltyhouse/schema/strictyaml"
+)
+
+// Config says where a ClickHouse is and how to write to it.
+type Config struct {
+	// Addresses are the servers' native ports, as in localhost:9000. They are
+	// tried in turn; all must hold the same tables.
+	Addresses strictyaml.List `yaml:"addresses"`
+	Database  string          `yaml:"database"`
+	Username  string          `yaml:"username"`
+	Password  string          `yaml:"password"`
+	// PasswordFile holds the password instead; a line break at its end is dropped.
+	PasswordFile string    `yaml:"password_file"`
+	TLS          TLSConfig `yaml:"tls"`
+	// Compression of the native protocol: lz4, zstd or none.
+	Compression    string        `yaml:"compression"`
+	DialTimeout    time.Duration `yaml:"dial_timeout"`
+	WriteTimeout   time.Duration `yaml:"write_timeout"`
+	MaxConnections int           `yaml:"max_connections"`
+	// RawWebhooksTTLDays deletes deliveries from raw_webhooks after so many days;
+	// 0 keeps them for ever.
+	RawWebhooksTTLDays int `yaml:"raw_webhooks_ttl_days"`
+}
+
+// TLSConfig turns TLS on for the native protocol.
+type TLSConfig struct {
+	Enabled bool `yaml:"enabled"`
+	// CAFile replaces the system's certificate authorities.
+	CAFile string `yaml:"ca_file"`
+	// CertFile and KeyFile are the client's certificate, where the server wants one.
+	CertFile   string `yaml:"cert_file"`
+	KeyFile    string `yaml:"key_file"`
+	ServerName string `yaml:"server_name"`
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		Addresses:      strictyaml.List{"127.0.0.1:9000"},
+		Database:       "loyalty",
+		Username:       "default",
+		Compression:    "lz4",
+		DialTimeout:    5 * time.Second,
+		WriteTimeout:   time.Minute,
+		MaxConnections: 8,
+	}
+}
+
+var compressions = map[string]clickhouse.CompressionMethod{
+	"lz4":  clickhouse.CompressionLZ4,
+	"zstd": clickhouse.CompressionZSTD,
+	"none": clickhouse.CompressionNone,
+}
+
+// Validate reports what cannot work. Each error begins with the key.
+func (c Config) Validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Addresses) == 0 {
+		wrong("addresses: at least one host:port is needed")
+	}
+	for i, address := range c.Addresses {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			wrong("addresses: number %d must be host:port, as in localhost:9000, is %q", i+1, address)
+		}
+	}
+	if !databaseForm.MatchString(c.Database) {
+		wrong("database: must be letters, digits and _, is %q", c.Database)
+	}
+	if c.Password != "" && c.PasswordFile != "" {
+		wrong("password_file: password and password_file exclude each other")
+	}
+	if _, known := compressions[c.Compression]; !known {
+		wrong("compression: must be lz4, zstd or none, is %q", c.Compression)
+	}
+	if c.DialTimeout <= 0 {
+		wrong("dial_timeout: must be above 0, is %s", c.DialTimeout)
+	}
+	if c.WriteTimeout <= 0 {
+		wrong("write_timeout: must be above 0, is %s", c.WriteTimeout)
+	}
+	if c.MaxConnections < 1 {
+		wrong("max_connections: must be at least 1, is %d", c.MaxConnections)
+	}
+	if c.RawWebhooksTTLDays < 0 {
+		wrong("raw_webhooks_ttl_days: must be 0 (keep for ever) or more, is %d", c.RawWebhooksTTLDays)
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		wrong("tls.cert_file: cert_file and key_file go together; set both or neither")
+	}
+	return errors.Join(errs...)
+}
+
+// options reads the files that the configuration names.
+func (c Config) options(database string) (*clickhouse.Options, error) {
+	password := c.Password
+	if c.PasswordFile != "" {
+		data, err := os.ReadFile(c.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("clickhouse password_file: %w", err)
+		}
+		password = strings.TrimRight(string(data), "\r\n")
+	}
+	security, err := c.TLS.config()
+	if err != nil {
+		return nil, err
+	}
+	return &clickhouse.Options{
+		Addr:             c.Addresses,
+		Auth:             clickhouse.Auth{Database: database, Username: c.Username, Password: password},
+		TLS:              security,
+		Compression:      &clickhouse.Compression{Method: compressions[c.Compression]},
+		DialTimeout:      c.DialTimeout,
+		ReadTimeout:      c.WriteTimeout,
+		MaxOpenConns:     c.MaxConnections,
+		MaxIdleConns:     c.MaxConnections,
+		ConnMaxLifetime:  10 * time.Minute,
+		ConnOpenStrategy: clickhouse.ConnOpenInOrder,
+		ClientInfo: clickhouse.ClientInfo{Products: []struct{ Name, Version string }{
+			{Name: "loyaltyhouse"},
+		}},
+	}, nil
+}
+
+func (c TLSConfig) config() (*tls.Config, error) {
+	if !c.Enabled {
+		return nil, nil
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("clickhouse tls.ca_file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("clickhouse tls.ca_file: %s holds no certificate in PEM form", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("clickhouse tls.cert_file: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}

@@ -1,0 +1,95 @@
+// Package sinks holds what every kind of sink has in common: the batch that it
+// is given, the interface that it implements, and which of its errors a retry
+// can mend. Each kind of sink is a package below this one.
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"loyaltyhouse/schema"
+)
+
+// A Sink writes batches to one destination. Implementations are safe for
+// concurrent use.
+type Sink interface {
+	// Write stores every record of the batch, or none that a repeated Write of
+	// the same batch would store again (invariant 4). It returns nil only when
+	// all are durable. An error that [Permanent] made says that the batch will
+	// never be accepted as it is; after any other error it is tried again.
+	// Errors never quote a record's values.
+	Write(ctx context.Context, b *Batch) error
+	// Ping reports whether the destination can be written to now.
+	Ping(ctx context.Context) error
+	// Close releases what the sink holds; no other call follows.
+	Close() error
+}
+
+// A Batch is a contiguous range of one Kafka partition.
+type Batch struct {
+	Topic     string // the Kafka topic's full name
+	Partition int
+	Table     *schema.Table
+	Records   []Record // at least one, in the order of their offsets
+}
+
+// A Record is one Kafka record: a row as [schema.Table.AppendRow] wrote it.
+type Record struct {
+	Offset int64
+	Value  []byte
+}
+
+// First and Last are the offsets of the batch's first and last record.
+func (b *Batch) First() int64 { return b.Records[0].Offset }
+
+// Last is the offset of the batch's last record.
+func (b *Batch) Last() int64 { return b.Records[len(b.Records)-1].Offset }
+
+// Slice returns the batch of the records from i up to, but not including, j.
+func (b *Batch) Slice(i, j int) *Batch {
+	part := *b
+	part.Records = b.Records[i:j]
+	return &part
+}
+
+// Token names the batch's range. The same records of the same partition have
+// the same token, however often they are read (invariant 4).
+func (b *Batch) Token() string {
+	return fmt.Sprintf("%s/%d/%d-%d", b.Topic, b.Partition, b.First(), b.Last())
+}
+
+// A PermanentError says that a batch holds a record which will never be
+// accepted.
+type PermanentError struct {
+	// Reason is from a bounded set, fit for a metric's label.
+	Reason string
+	// Index is the offending record's position in the batch, or -1 where the
+	// destination does not tell.
+	Index int
+	Err   error
+}
+
+// Reasons of permanent errors.
+const (
+	Undecodable = "undecodable" // the record's value is not a row of its table
+	RowRefused  = "row_refused" // the destination refuses the row
+)
+
+// Permanent marks err as one that no retry can mend.
+func Permanent(reason string, index int, err error) error {
+	return &PermanentError{Reason: reason, Index: index, Err: err}
+}
+
+// Error implements error.
+func (e *PermanentError) Error() string { return e.Reason + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// IsPermanent returns the permanent error in err's tree, if there is one.
+func IsPermanent(err error) (*PermanentError, bool) {
+	var permanent *PermanentError
+	ok := errors.As(err, &permanent)
+	return permanent, ok
+}
