@@ -17,7 +17,7 @@ import (
 
 func demoCommand(file *string) *cobra.Command {
 	cfg := simulate.DefaultConfig()
-	cfg.Seed = 0
+	cfg.Seed, cfg.Count = 0, 10_000
 	var exit bool
 	command := &cobra.Command{
 		Use:   "demo",
@@ -89,7 +89,7 @@ func (s *service) play(ctx context.Context, simulation simulate.Config, out io.W
 	}
 	g := simulate.New(simulation)
 	sender := simulate.DefaultSenderConfig()
-	sender.URL, sender.Secret = s.url(), []byte(secrets[0])
+	sender.URL, sender.Secret, sender.Connections = s.url(), []byte(secrets[0]), 64
 	if _, err := fmt.Fprintf(out, "\nPlaying SHOPLINE (seed %d) against %s\n", simulation.Seed, sender.URL); err != nil {
 		return err
 	}
@@ -151,10 +151,10 @@ Still running; Ctrl-C ends it. Meanwhile:
   readiness and metrics   http://%[1]s/readyz  http://%[1]s/metrics
   webhooks                %[2]s
 `, s.admin.listener.Addr(), s.url())
-	if s.embedded != nil {
+	if s.engine != nil {
 		tour += fmt.Sprintf(`  points by scene         curl -s 'http://%s/?database=loyalty' --data-binary \
     "SELECT updated_scene, count() AS events, sum(points_delta) AS points FROM points GROUP BY 1 ORDER BY 3 DESC FORMAT PrettyCompact"
-`, s.embedded.ClickHouse.HTTPAddr())
+`, s.engine.get().HTTPAddr())
 	}
 	// The tour is a courtesy: there is nobody to tell when it cannot be printed.
 	_, _ = io.WriteString(out, tour)

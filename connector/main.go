@@ -60,6 +60,7 @@ In production, scaled apart:               connector receive --config FILE
 		migrateCommand(file),
 		simulateCommand(file),
 		demoCommand(file),
+		brokerCommand(),
 		configCommand(file),
 		healthcheckCommand(),
 		versionCommand(),

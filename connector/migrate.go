@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"loyaltyhouse/config"
-	"loyaltyhouse/connector/embedded"
 	"loyaltyhouse/sinks/clickhouse"
 )
 
@@ -81,7 +80,7 @@ func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, conf
 	if err != nil {
 		return err
 	}
-	stop, err := borrowEmbedded(ctx, cfg, log, cmd)
+	stop, err := borrowEngine(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -100,23 +99,6 @@ func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, conf
 		}
 	}
 	return nil
-}
-
-// borrowEmbedded starts the embedded ClickHouse for one command, unless the
-// service is running and has it.
-func borrowEmbedded(ctx context.Context, cfg *config.Config, log *slog.Logger, cmd *cobra.Command) (stop func() error, err error) {
-	none := func() error { return nil }
-	if cfg.Embedded == nil {
-		return none, nil
-	}
-	engine, err := embedded.StartClickHouse(ctx, *cfg.Embedded, log, cmd.ErrOrStderr())
-	if errors.Is(err, embedded.ErrInUse) {
-		return none, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return func() error { return engine.Close(context.WithoutCancel(ctx)) }, nil
 }
 
 // migrateUp is migrate up for one sink of a starting service.

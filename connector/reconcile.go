@@ -165,14 +165,14 @@ func (r *reconciliation) await(ctx context.Context, patience time.Duration) (che
 
 func printChecks(out io.Writer, checks []check) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, err := fmt.Fprintln(w, "\tsent\tstored\t")
+	_, err := fmt.Fprintln(w, "\tsent\tstored\t\t")
 	for _, c := range checks {
 		mark := "ok"
 		if !c.ok() {
 			mark = "DIFFERS"
 		}
 		if err == nil {
-			_, err = fmt.Fprintf(w, "%s\t%d\t%d\t%s\n", c.what, c.sent, c.stored, mark)
+			_, err = fmt.Fprintf(w, "%s\t%d\t%d\t%s\t\n", c.what, c.sent, c.stored, mark)
 		}
 	}
 	if err == nil {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +36,8 @@ type service struct {
 	ready    *readiness
 
 	contracts []*schema.Contract
-	embedded  *embedded.Embedded
+	broker    *embedded.Broker
+	engine    *engine
 	kafka     *kafka.Client
 	producer  *kafka.Producer
 	sinks     []*runningSink
@@ -62,6 +61,10 @@ type runningSink struct {
 func serve(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) error {
 	s, err := start(ctx, cfg, r, log)
 	if err != nil {
+		if ctx.Err() != nil {
+			log.LogAttrs(ctx, slog.LevelInfo, "ended by a signal while starting", slog.Any("error", err))
+			return nil
+		}
 		return err
 	}
 	return s.wait(ctx)
@@ -74,6 +77,8 @@ func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (
 		cfg: cfg, roles: r, log: log,
 		registry: prometheus.NewRegistry(), ready: &readiness{}, failed: make(chan error, 1),
 	}
+	starting := newState("the process is starting")
+	s.ready.add(part{Name: "start", forReceiver: true, check: starting.check})
 	s.work, s.stopWork = context.WithCancel(context.WithoutCancel(ctx))
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	defer func() {
@@ -108,6 +113,7 @@ func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (
 		}
 	}
 	s.prepare(topics)
+	starting.set(nil)
 	return s, nil
 }
 
@@ -123,33 +129,26 @@ func (s *service) run(f func() error) {
 	})
 }
 
-func (s *service) startEmbedded(ctx context.Context) error {
+func (s *service) startEmbedded(ctx context.Context) (err error) {
 	if s.cfg.Embedded == nil {
 		return nil
 	}
-	e, err := embedded.Start(ctx, *s.cfg.Embedded, s.log, os.Stderr)
-	if err != nil {
+	if s.broker, err = embedded.StartBroker(ctx, *s.cfg.Embedded, s.log); err != nil {
 		return err
 	}
-	s.embedded = e
-	configured := s.cfg.EmbeddedClickHouse()
-	for i := range s.cfg.Sinks {
-		if c := s.cfg.Sinks[i].ClickHouse; c != nil {
-			for k, address := range c.Addresses {
-				if address == configured {
-					c.Addresses = slices.Clone(c.Addresses)
-					c.Addresses[k] = e.ClickHouse.Addr()
-				}
-			}
-		}
+	if s.engine, err = startEngine(ctx, *s.cfg.Embedded, s.log); err != nil {
+		return err
 	}
+	s.engine.point(s.cfg)
+	s.ready.add(part{Name: "embedded clickhouse", check: s.engine.state.check})
+	s.run(func() error { return s.engine.supervise(s.work) })
 	return nil
 }
 
 func (s *service) startKafka() error {
-	options := kafka.Options{Logger: s.log, Registerer: s.registry}
-	if s.embedded != nil {
-		options.Dial = s.embedded.Broker.Dial
+	options := kafka.Options{Logger: s.log, Registerer: s.registry, Topics: s.topics()}
+	if s.broker != nil {
+		options.Dial = s.broker.Dial
 	}
 	client, err := kafka.NewClient(s.cfg.Kafka, options)
 	if err != nil {
@@ -168,6 +167,15 @@ func (s *service) tables() []*schema.Table {
 		all = append(all, c.FactTable())
 	}
 	return append(all, schema.RawWebhooks(), schema.DeadLetters())
+}
+
+// topics are the full names of the tables' topics.
+func (s *service) topics() []string {
+	var names []string
+	for _, t := range s.tables() {
+		names = append(names, s.cfg.Kafka.TopicPrefix+t.Topic)
+	}
+	return names
 }
 
 func (s *service) openSinks() error {
@@ -244,11 +252,7 @@ func (s *service) prepare(topics *state) {
 	ctx := s.work
 	created := make(chan struct{})
 	s.background.Go(func() {
-		var names []string
-		for _, t := range s.tables() {
-			names = append(names, s.cfg.Kafka.TopicPrefix+t.Topic)
-		}
-		if s.until(ctx, topics, "the topics are not ready yet; trying again", func() error { return s.kafka.EnsureTopics(ctx, names) }) {
+		if s.until(ctx, topics, "the topics are not ready yet; trying again", func() error { return s.kafka.EnsureTopics(ctx, s.topics()) }) {
 			close(created)
 		}
 	})
@@ -297,17 +301,11 @@ func (s *service) until(ctx context.Context, st *state, message string, f func()
 
 // wait returns after the shutdown that ctx, or a part that failed, began.
 func (s *service) wait(ctx context.Context) error {
-	var engine <-chan struct{}
-	if s.embedded != nil {
-		engine = s.embedded.ClickHouse.Done()
-	}
 	var cause error
 	select {
 	case <-ctx.Done():
 		s.log.LogAttrs(ctx, slog.LevelInfo, "shutting down; a second signal ends at once")
 	case cause = <-s.failed:
-	case <-engine:
-		cause = s.embedded.ClickHouse.Err()
 	}
 	return errors.Join(cause, s.shutdown(context.WithoutCancel(ctx)))
 }
@@ -338,8 +336,11 @@ func (s *service) shutdown(ctx context.Context) error {
 	if s.kafka != nil {
 		s.kafka.Close()
 	}
-	if s.embedded != nil {
-		errs = append(errs, s.embedded.Close(ctx))
+	if s.broker != nil {
+		errs = append(errs, s.broker.Close())
+	}
+	if s.engine != nil {
+		errs = append(errs, s.engine.close(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"loyaltyhouse/config"
 	"loyaltyhouse/connector/simulate"
@@ -118,11 +119,15 @@ func authorities(file string) (*x509.CertPool, error) {
 
 // send plays the generator's history with a progress bar, which counts events.
 func send(ctx context.Context, g *simulate.Generator, events int, cfg simulate.SenderConfig, out io.Writer) (simulate.Summary, error) {
+	interval := 200 * time.Millisecond
+	if f, ok := out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // A descriptor fits an int.
+		interval = 5 * time.Second // Into a log, draw seldom.
+	}
 	bar := progressbar.NewOptions(events,
 		progressbar.OptionSetWriter(out),
 		progressbar.OptionSetDescription("sending webhooks"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"),
-		progressbar.OptionSetWidth(24), progressbar.OptionThrottle(200*time.Millisecond),
+		progressbar.OptionSetWidth(24), progressbar.OptionThrottle(interval),
 		progressbar.OptionOnCompletion(func() { _, _ = fmt.Fprintln(out) }),
 	)
 	summary, err := simulate.Send(ctx, cfg, g.Next, func(o simulate.Outcome) {

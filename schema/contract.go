@@ -183,11 +183,16 @@ func (c *Contract) Validate() error {
 	if !nameForm.MatchString(c.Topic) {
 		wrong("topic", "must be lower-case letters, digits and _, is %q", c.Topic)
 	}
-	if system := []string{RawWebhooks().Topic, DeadLetters().Topic}; slices.Contains(system, c.Topic) {
-		wrong("topic", "%q is kept for the connector itself; choose another name", c.Topic)
-	}
 	if !nameForm.MatchString(c.Table) {
 		wrong("table", "must be lower-case letters, digits and _, is %q", c.Table)
+	}
+	for _, system := range []*Table{RawWebhooks(), DeadLetters()} {
+		if c.Topic == system.Topic {
+			wrong("topic", "%q is kept for the connector itself; choose another name", c.Topic)
+		}
+		if c.Table == system.Name {
+			wrong("table", "%q is kept for the connector itself; choose another name", c.Table)
+		}
 	}
 	if len(c.Webhooks) == 0 || slices.Contains(c.Webhooks, "") {
 		wrong("webhooks", "must name at least one value of X-Shopline-Topic, as in customers/update")
@@ -197,7 +202,11 @@ func (c *Contract) Validate() error {
 	}
 	for i := range c.Fields {
 		c.Fields[i].validate(fmt.Sprintf("fields[%d]", i), false, wrong)
+		if f := &c.Fields[i]; f.isNested() && f.Field == c.ShopID {
+			wrong("shop_id", "%q is read as an object, and an id is text", c.ShopID)
+		}
 	}
+	validateMembers("fields", c.Fields, wrong)
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
@@ -224,6 +233,19 @@ func (c *Contract) Validate() error {
 }
 
 type wrongFunc func(path, format string, args ...any)
+
+// validateMembers refuses a second field for a member that is an object. A
+// plain member may be read into any number of columns.
+func validateMembers(path string, fields []Field, wrong wrongFunc) {
+	for i := range fields {
+		same := func(f Field) bool { return f.Field == fields[i].Field }
+		if first := slices.IndexFunc(fields[:i], same); first >= 0 && (fields[i].isNested() || fields[first].isNested()) {
+			wrong(fmt.Sprintf("%s[%d].field", path, i), "%q is read by %s[%d] already; an object can be read only once", fields[i].Field, path, first)
+		}
+	}
+}
+
+func (f *Field) isNested() bool { return f.Type == FieldObject || f.Type == FieldObjects }
 
 func (f *Field) validate(path string, inList bool, wrong wrongFunc) {
 	if _, known := f.Type.stored(); !known {
@@ -292,9 +314,10 @@ func (f *Field) validate(path string, inList bool, wrong wrongFunc) {
 	default:
 		wrong(path+".on_invalid", "must be reject or empty, is %q", f.OnInvalid)
 	}
-	if (f.Type == FieldObject || f.Type == FieldObjects) && len(f.Fields) == 0 {
+	if f.isNested() && len(f.Fields) == 0 {
 		wrong(path+".fields", "must list at least one field")
 	}
+	validateMembers(path+".fields", f.Fields, wrong)
 	for i := range f.Fields {
 		member := fmt.Sprintf("%s.fields[%d]", path, i)
 		if f.Fields[i].Type == FieldDelta {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -133,9 +132,10 @@ func NewDecoder(t *Table) *Decoder {
 
 // Decode reads one record's value into row, which must have one value for
 // each column. Columns may stand in any order; one that is missing is empty,
-// and a key that is no column is passed over, so that two versions of a
-// contract can share a topic. event_id must be there. Every error is a
-// *[DecodeError]: reading the same bytes again fails again.
+// of one that comes twice the last counts, and a key that is no column is
+// passed over, so that two versions of a contract can share a topic. event_id
+// must be there. Every error is a *[DecodeError]: reading the same bytes again
+// fails again.
 func (d *Decoder) Decode(value []byte, row Row) error {
 	row.Reset()
 	d.input.Reset()
@@ -150,7 +150,7 @@ func (d *Decoder) Decode(value []byte, row Row) error {
 		if err != nil {
 			return &DecodeError{Reason: "the value is not valid JSON"}
 		}
-		i, isBase64 := d.column(name, hint)
+		i, isBase64 := d.column(d.plain(name), hint)
 		raw, err := d.json.ReadValue()
 		if err != nil {
 			return &DecodeError{Reason: "the value is not valid JSON"}
@@ -163,6 +163,7 @@ func (d *Decoder) Decode(value []byte, row Row) error {
 		if c.Type == UUID {
 			hasEvent = true
 		}
+		row[i] = Value{List: row[i].List[:0]}
 		if err := d.value(c, raw, isBase64, &row[i]); err != nil {
 			return &DecodeError{Column: c.Name, Reason: err.Error()}
 		}
@@ -177,6 +178,17 @@ func (d *Decoder) Decode(value []byte, row Row) error {
 		return &DecodeError{Column: "event_id", Reason: "is missing"}
 	}
 	return nil
+}
+
+// plain returns a quoted name without escapes, which a column's name needs none of.
+func (d *Decoder) plain(name jsontext.Value) []byte {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return name
+	}
+	// The decoder has validated the name, so that neither of these can fail.
+	d.text, _ = jsontext.AppendUnquote(d.text[:0], name)
+	plain, _ := jsontext.AppendQuote(nil, d.text)
+	return plain
 }
 
 // column finds a quoted name, first where it stands when the keys come in the
@@ -309,7 +321,7 @@ func (d *Decoder) string(raw jsontext.Value) (string, error) {
 	}
 	text, err := jsontext.AppendUnquote(d.text[:0], raw)
 	if err != nil {
-		return "", fmt.Errorf("is not a JSON string: %w", err)
+		return "", errors.New("is not a JSON string")
 	}
 	d.text = text
 	return string(text), nil

@@ -144,7 +144,7 @@ func (w *worker) run(ctx context.Context) error {
 // fill adds records to the batch until it is due, or until nothing has come
 // while it was empty.
 func (w *worker) fill(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		for i, r := range w.pending {
 			if w.batch.full() {
 				w.pending = w.pending[i:]
@@ -158,10 +158,10 @@ func (w *worker) fill(ctx context.Context) error {
 			return nil
 		}
 		records, end, err := w.p.Fetch(ctx, w.next, fetchBytes)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		switch {
+		case errors.Is(err, kafka.ErrUnavailable):
+			continue // Fetch has paused and counted it.
+		case err != nil:
 			return err
 		}
 		w.pending = records
@@ -170,14 +170,10 @@ func (w *worker) fill(ctx context.Context) error {
 			return nil
 		}
 		if !w.reserve(ctx, records) {
-			// The sink's partitions hold all they may: write what there is.
-			if len(w.batch.records) == 0 {
-				w.batch.add(records[0], w.now())
-				w.next, w.pending = records[0].Offset+1, records[1:]
-			}
-			return nil
+			return nil // The sink's partitions hold all they may: write what there is.
 		}
 	}
+	return nil
 }
 
 // observe notes how far the partition is behind.

@@ -26,6 +26,10 @@ const (
 	// metadataTTL bounds how long a change of a partition's leader stays
 	// unnoticed: until then its produces and fetches are refused.
 	metadataTTL = 2 * time.Second
+
+	// idleTimeout is shorter than that of brokers and of load balancers, so
+	// that a connection is not found closed by the next request.
+	idleTimeout = 4 * time.Minute
 )
 
 // Options are what a Client is given besides its configuration. Each may be
@@ -33,6 +37,11 @@ const (
 type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+
+	// Topics are all that the client will be used for, by their full names.
+	// Without them, it keeps itself informed about every topic of the cluster,
+	// about once a second.
+	Topics []string
 
 	// Dial replaces how connections are opened, before TLS.
 	Dial DialFunc
@@ -88,12 +97,14 @@ func NewClient(config Config, options Options) (*Client, error) {
 		connections: newConnections(options.Dial, tls),
 	}
 	c.transport = &kafkago.Transport{
-		Dial:        c.connections.dial,
-		DialTimeout: dialTimeout,
-		MetadataTTL: metadataTTL,
-		ClientID:    config.ClientID,
-		SASL:        mechanism,
-		Context:     c.connections.ctx,
+		Dial:           c.connections.dial,
+		DialTimeout:    dialTimeout,
+		IdleTimeout:    idleTimeout,
+		MetadataTTL:    metadataTTL,
+		MetadataTopics: options.Topics,
+		ClientID:       config.ClientID,
+		SASL:           mechanism,
+		Context:        c.connections.ctx,
 	}
 	c.kafka = &kafkago.Client{
 		Addr:      kafkago.TCP(c.addresses...),

@@ -15,6 +15,8 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"loyaltyhouse/schema/strictyaml"
 )
 
 // unixScheme begins a broker's address that is the path of a unix socket.
@@ -36,7 +38,7 @@ type Config struct {
 	// learned from them. One entry may instead be "unix:/path/to.sock": then
 	// every connection goes to that socket, whatever address a broker
 	// advertises.
-	Brokers []string `yaml:"brokers"`
+	Brokers strictyaml.List `yaml:"brokers"`
 
 	// ClientID names this program in the brokers' logs and quotas.
 	ClientID string `yaml:"client_id"`
@@ -109,7 +111,7 @@ type SASLConfig struct {
 // DefaultConfig is the configuration for one broker on this machine.
 func DefaultConfig() Config {
 	return Config{
-		Brokers:     []string{"127.0.0.1:9092"},
+		Brokers:     strictyaml.List{"127.0.0.1:9092"},
 		ClientID:    "loyaltyhouse",
 		TopicPrefix: "loyalty.",
 		Topics: TopicConfig{

@@ -65,7 +65,7 @@ func (c *connections) dial(ctx context.Context, network, address string) (net.Co
 		return nil, ErrClosed
 	}
 	c.open[opened] = struct{}{}
-	return opened, nil
+	return opened, opened.SetDeadline(time.Time{})
 }
 
 // close closes every connection and refuses to open further ones.
@@ -90,11 +90,12 @@ func (c *connections) tlsFor(address string) *tls.Config {
 	if c.tls.ServerName != "" {
 		return c.tls
 	}
-	config := c.tls.Clone()
-	config.ServerName, _, _ = strings.Cut(address, ":")
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		config.ServerName = host
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
 	}
+	config := c.tls.Clone()
+	config.ServerName = host
 	return config
 }
 

@@ -22,6 +22,10 @@ const (
 	// member that could not leave is forgotten after sessionTimeout.
 	leaveTimeout = 3 * time.Second
 
+	// steady is how long a generation lasts for its failure to be a new one, and
+	// not one more of a series that calls for longer and longer pauses.
+	steady = time.Minute
+
 	// partitionWatch is how often a member looks whether a topic has grown.
 	partitionWatch = 5 * time.Second
 )
@@ -139,7 +143,7 @@ func (m *member) run(ctx context.Context, consumerGroup *kafkago.ConsumerGroup) 
 func (m *member) consume(ctx context.Context, generation *kafkago.Generation) {
 	// The handlers' context ends with the generation, with ctx, or when one of
 	// them failed.
-	parent := ctx
+	parent, begun := ctx, time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	handled := make(chan struct{})
@@ -172,6 +176,9 @@ func (m *member) consume(ctx context.Context, generation *kafkago.Generation) {
 			if err := m.handle(ctx, partition); err != nil && ctx.Err() == nil {
 				once.Do(func() {
 					failed = true
+					if time.Since(begun) > steady {
+						m.retry.Reset()
+					}
 					pause(ctx, m.retry.NextBackOff())
 					cancel()
 				})

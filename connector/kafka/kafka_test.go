@@ -121,7 +121,11 @@ func newTopic(t testing.TB, b *broker, partitions int) *kafka.Client {
 	t.Helper()
 	config := b.config()
 	config.Topics.Partitions = partitions
-	client := newClient(t, config)
+	client, err := kafka.NewClient(config, kafka.Options{Topics: []string{testTopic}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
 	if err := client.EnsureTopics(testContext(t), []string{testTopic}); err != nil {
 		t.Fatal(err)
 	}

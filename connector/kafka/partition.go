@@ -69,7 +69,8 @@ type fetched struct {
 // Keys and values together are at most maxBytes, unless the first record alone
 // is larger. Offsets need not be consecutive. If offset is not in the log any
 // more, which is logged and counted, the records begin at the start of the log;
-// where the log was truncated, that may be before offset.
+// where the log was truncated, that may be before offset. Records of aborted
+// transactions are returned like any others.
 //
 // After an error that is ErrUnavailable, Fetch has waited for a while: call it
 // again.

@@ -32,7 +32,9 @@ type ProducerConfig struct {
 }
 
 // DefaultProducerConfig is for messages of some kilobytes. BatchBytes keeps a
-// batch below the 1 MiB that brokers allow by default.
+// batch below the 1 MiB that brokers allow by default. Snappy costs about as
+// little as no compression at all, since less is sent, and buffers 32 KiB where
+// lz4 buffers blocks of 4 MiB.
 func DefaultProducerConfig() ProducerConfig {
 	return ProducerConfig{
 		Compression:   "snappy",

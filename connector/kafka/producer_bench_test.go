@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"golang.org/x/sys/unix"
 
 	"loyaltyhouse/connector/kafka"
 )
@@ -37,6 +39,7 @@ func BenchmarkPublish(b *testing.B) {
 				var callersDone sync.WaitGroup
 				work := make(chan int, callers)
 				b.ResetTimer()
+				before := cpuTime(b)
 				for range callers {
 					callersDone.Go(func() {
 						for i := range work {
@@ -54,10 +57,21 @@ func BenchmarkPublish(b *testing.B) {
 				}
 				close(work)
 				callersDone.Wait()
+				b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 			})
 		}
 	}
+}
+
+// cpuTime is what this process has used, broker included.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // row looks like a row of fact_points.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -277,6 +279,42 @@ func TestPublishFailsAtOnceWhenTheQueueIsFull(t *testing.T) {
 	}
 }
 
+func TestMetricsTellWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	registry := prometheus.NewRegistry()
+	client, err := kafka.NewClient(b.config(), kafka.Options{Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if err := client.EnsureTopics(testContext(t), []string{testTopic}); err != nil {
+		t.Fatal(err)
+	}
+	producer := newProducer(t, client)
+	publish(t, producer, message("a", 0), message("a", 1))
+	refuseProduce(b, kerr.MessageTooLarge, 1)
+	if err := producer.Publish(testContext(t), message("a", 2)); err == nil {
+		t.Error("too large: no error")
+	}
+	want := `# HELP loyaltyhouse_kafka_publish_errors_total Calls to publish that were not acknowledged.
+# TYPE loyaltyhouse_kafka_publish_errors_total counter
+loyaltyhouse_kafka_publish_errors_total{reason="too_large",topic="loyalty.points"} 1
+# HELP loyaltyhouse_kafka_publish_queue_bytes Bytes of messages that wait to be sent or acknowledged.
+# TYPE loyaltyhouse_kafka_publish_queue_bytes gauge
+loyaltyhouse_kafka_publish_queue_bytes 0
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want),
+		"loyaltyhouse_kafka_publish_errors_total", "loyaltyhouse_kafka_publish_queue_bytes"); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"loyaltyhouse_kafka_publish_duration_seconds", "loyaltyhouse_kafka_publish_batch_messages"} {
+		if count, err := testutil.GatherAndCount(registry, name); count != 1 || err != nil {
+			t.Errorf("%s: %d, %v", name, count, err)
+		}
+	}
+}
+
 func TestCloseSendsWhatIsQueued(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
@@ -348,7 +386,10 @@ func TestGrownTopicIsUsedAndConsumed(t *testing.T) {
 			}
 			for _, record := range records {
 				next = record.Offset + 1
-				seen <- p.ID
+				select {
+				case seen <- p.ID:
+				case <-ctx.Done():
+				}
 			}
 		}
 		return nil

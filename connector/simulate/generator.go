@@ -66,12 +66,20 @@ func New(cfg Config) *Generator {
 	}
 	for i := range g.shops {
 		g.shops[i] = shop{
-			id:         strconv.Itoa(1610418123456 + i*1000003),
+			id:         shopID(cfg.Seed, i),
 			domain:     "shophub-" + strconv.Itoa(i+1) + ".myshopline.com",
 			merchantID: strconv.Itoa(2000001234 + i),
 		}
 	}
 	return g
+}
+
+// shopID returns 13 digits. Each seed has its own shops, so that one warehouse
+// can hold many histories.
+func shopID(seed uint64, i int) string {
+	mixed := (seed + 1) * 0x9e3779b97f4a7c15
+	mixed ^= mixed >> 32
+	return strconv.FormatUint(1_000_000_000_000+mixed%8_000_000_000_000+uint64(i)*1_000_003, 10) //nolint:gosec // An index is not negative.
 }
 
 // Next returns the next delivery, and false when all events and everything that

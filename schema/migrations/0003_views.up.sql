@@ -9,98 +9,107 @@ CREATE VIEW gift_cards AS SELECT * FROM fact_gift_cards FINAL;
 
 CREATE VIEW customer_changes AS SELECT * FROM fact_customer_changes FINAL;
 
--- The balance after the latest event that tells one, and the changes since.
--- Webhooks may arrive in any order, so updated_at decides. Of events within
--- one millisecond the last is the one whose balance no other of them starts from.
+-- The latest balance that an event tells, and the changes since of events that
+-- tell none. Webhooks may arrive in any order, so updated_at decides. Of events
+-- within one millisecond the last is the one at whose balance more of them end
+-- than start. Where that says nothing, event_id decides, so that the answer is
+-- always the same.
+--
+-- told:   (balance after, balance before, event_id, …) of the latest millisecond that tells one
+-- untold: (updated_at, delta, event_id, …) of every event that tells none
 
 CREATE VIEW points_balances AS
+WITH
+    arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known,
+    arraySort(e -> (e.1, e.3), arrayFilter(e -> e.1 > told_at, untold)) AS since
 SELECT
     shop_id,
     buyer_id,
-    ifNull(argMaxIf(balance, (at, is_last, event_id), balance IS NOT NULL), 0) + sumIf(delta, at > known_at) AS points_balance,
-    argMax(scene, (at, is_last, event_id)) AS updated_scene,
-    max(at) AS updated_at
+    known.1 + arraySum(since.2) AS points_balance,
+    toLowCardinality(if(empty(since), known.4, since[-1].4)) AS updated_scene,
+    if(empty(since), told_at, since[-1].1) AS updated_at
 FROM
 (
     SELECT
-        shop_id, buyer_id, event_id, known_at,
-        e.points_balance AS balance, e.points_delta AS delta, e.updated_scene AS scene, e.updated_at AS at,
-        NOT has(groupArray(e.points_balance - e.points_delta) OVER (PARTITION BY shop_id, buyer_id, e.updated_at), e.points_balance) AS is_last
+        shop_id,
+        buyer_id,
+        maxIf(e.updated_at, e.points_balance IS NOT NULL) AS told_at,
+        groupArrayArgMaxIf(
+            (assumeNotNull(e.points_balance), assumeNotNull(e.points_balance) - e.points_delta, e.event_id, e.updated_scene),
+            e.updated_at, e.points_balance IS NOT NULL) AS told,
+        groupArrayIf((e.updated_at, e.points_delta, e.event_id, e.updated_scene), e.points_balance IS NULL) AS untold
     FROM points AS e
-    INNER JOIN
-    (
-        SELECT shop_id, buyer_id, maxIf(updated_at, points_balance IS NOT NULL) AS known_at
-        FROM fact_points
-        GROUP BY shop_id, buyer_id
-    ) AS known USING (shop_id, buyer_id)
-    WHERE e.updated_at >= known_at
-)
-GROUP BY shop_id, buyer_id;
+    GROUP BY shop_id, buyer_id
+);
 
 -- The balance is the customer's, whichever code the latest change names.
 
 CREATE VIEW store_credit_balances AS
+WITH
+    arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known,
+    arraySort(e -> (e.1, e.3), arrayFilter(e -> e.1 > told_at, untold)) AS since
 SELECT
     shop_id,
     buyer_id,
-    ifNull(argMaxIf(balance, (at, is_last, event_id), balance IS NOT NULL), 0) + sumIf(delta, at > known_at) AS current_balance_cents,
-    argMax(code, (at, is_last, event_id)) AS store_credits_code,
-    argMax(reason, (at, is_last, event_id)) AS update_reason,
-    max(at) AS updated_at
+    known.1 + arraySum(since.2) AS current_balance_cents,
+    if(empty(since), known.4, since[-1].4) AS store_credits_code,
+    toLowCardinality(if(empty(since), known.5, since[-1].5)) AS update_reason,
+    if(empty(since), told_at, since[-1].1) AS updated_at
 FROM
 (
     SELECT
-        shop_id, buyer_id, event_id, known_at,
-        e.current_balance_cents AS balance, e.balance_delta_cents AS delta, e.store_credits_code AS code, e.update_reason AS reason, e.updated_at AS at,
-        NOT has(groupArray(e.current_balance_cents - e.balance_delta_cents) OVER (PARTITION BY shop_id, buyer_id, e.updated_at), e.current_balance_cents) AS is_last
+        shop_id,
+        buyer_id,
+        maxIf(e.updated_at, e.current_balance_cents IS NOT NULL) AS told_at,
+        groupArrayArgMaxIf(
+            (assumeNotNull(e.current_balance_cents), assumeNotNull(e.current_balance_cents) - e.balance_delta_cents, e.event_id,
+                e.store_credits_code, e.update_reason),
+            e.updated_at, e.current_balance_cents IS NOT NULL) AS told,
+        groupArrayIf((e.updated_at, e.balance_delta_cents, e.event_id, e.store_credits_code, e.update_reason), e.current_balance_cents IS NULL) AS untold
     FROM store_credits AS e
-    INNER JOIN
-    (
-        SELECT shop_id, buyer_id, maxIf(updated_at, current_balance_cents IS NOT NULL) AS known_at
-        FROM fact_store_credits
-        GROUP BY shop_id, buyer_id
-    ) AS known USING (shop_id, buyer_id)
-    WHERE e.updated_at >= known_at
-)
-GROUP BY shop_id, buyer_id;
+    GROUP BY shop_id, buyer_id
+);
 
--- One row per card, whoever holds it.
+-- One row per card, whoever holds it. Its original value is the latest that an
+-- event tells. Whether it expires is what the latest event says.
 
 CREATE VIEW gift_card_balances AS
+WITH
+    arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known,
+    arraySort(e -> (e.1, e.3), arrayFilter(e -> e.1 > told_at, untold)) AS since
 SELECT
     shop_id,
     gift_card_code,
-    argMax(buyer, (at, is_last, event_id)) AS buyer_id,
-    ifNull(argMaxIf(balance, (at, is_last, event_id), balance IS NOT NULL), 0) + sumIf(delta, at > known_at) AS current_balance_cents,
-    argMax(original, (at, is_last, event_id)) AS original_value_cents,
-    argMax(scene, (at, is_last, event_id)) AS scene_type,
-    argMax(tuple(expires), (at, is_last, event_id)).1 AS expires_at,
-    max(at) AS updated_at
+    if(empty(since), known.4, since[-1].4) AS buyer_id,
+    known.1 + arraySum(since.2) AS current_balance_cents,
+    original_value_cents,
+    toLowCardinality(if(empty(since), known.5, since[-1].5)) AS scene_type,
+    if(empty(since), known.6, since[-1].6) AS expires_at,
+    if(empty(since), told_at, since[-1].1) AS updated_at
 FROM
 (
     SELECT
-        shop_id, gift_card_code, event_id, known_at,
-        e.buyer_id AS buyer, e.current_balance_cents AS balance, e.balance_delta_cents AS delta, e.original_value_cents AS original,
-        e.scene_type AS scene, e.expires_at AS expires, e.updated_at AS at,
-        NOT has(groupArray(e.current_balance_cents - e.balance_delta_cents) OVER (PARTITION BY shop_id, gift_card_code, e.updated_at), e.current_balance_cents) AS is_last
+        shop_id,
+        gift_card_code,
+        maxIf(e.updated_at, e.current_balance_cents IS NOT NULL) AS told_at,
+        groupArrayArgMaxIf(
+            (assumeNotNull(e.current_balance_cents), assumeNotNull(e.current_balance_cents) - e.balance_delta_cents, e.event_id,
+                e.buyer_id, e.scene_type, e.expires_at),
+            e.updated_at, e.current_balance_cents IS NOT NULL) AS told,
+        groupArrayIf((e.updated_at, e.balance_delta_cents, e.event_id, e.buyer_id, e.scene_type, e.expires_at), e.current_balance_cents IS NULL) AS untold,
+        argMax(e.original_value_cents, (e.updated_at, e.event_id)) AS original_value_cents
     FROM gift_cards AS e
-    INNER JOIN
-    (
-        SELECT shop_id, gift_card_code, maxIf(updated_at, current_balance_cents IS NOT NULL) AS known_at
-        FROM fact_gift_cards
-        GROUP BY shop_id, gift_card_code
-    ) AS known USING (shop_id, gift_card_code)
-    WHERE e.updated_at >= known_at
-)
-GROUP BY shop_id, gift_card_code;
+    GROUP BY shop_id, gift_card_code
+);
 
 -- Each customer's latest state. SHOPLINE gives whole seconds. Of two updates in
--- one second the later received counts.
+-- one second the one that was delivered last counts. Only columns of the sorting
+-- key are asked before FINAL collapses resends, so that no wrong row survives.
 
 CREATE VIEW customers AS
 SELECT *
-FROM customer_changes
-WHERE (shop_id, customer_id, updated_at) IN
+FROM fact_customer_changes FINAL
+PREWHERE (shop_id, customer_id, updated_at) IN
 (
     SELECT shop_id, customer_id, max(updated_at)
     FROM fact_customer_changes

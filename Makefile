@@ -1,0 +1,51 @@
+# Targets for people; "make help" lists them. Everything a fresh machine needs
+# besides Go, npm and make is fetched by the targets themselves.
+
+DATA_DIR ?= .data
+CONFIG ?= config/embedded.yaml
+FUZZ_TIME ?= 30s
+BENCH_COUNT ?= 1
+RELEASE ?= dev
+export DATA_DIR CONFIG SHOPLINE_APP_SECRETS DEMO_EXIT
+
+GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BENCHSTAT = go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/connector
+	go build -trimpath -ldflags '-X main.release=$(RELEASE)' -o bin/connector ./connector
+
+.PHONY: demo
+demo: build ## Run everything, send simulated webhooks and reconcile; DEMO_EXIT=1 ends afterwards
+	bin/connector demo
+
+.PHONY: run
+run: build ## Run the service with everything embedded, until Ctrl-C
+	bin/connector serve
+
+.PHONY: test
+test: build ## Run every test with the race detector, against the real engine and broker
+	go test -race ./...
+
+.PHONY: lint
+lint: ## Run the linters
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzzer for FUZZ_TIME
+	@set -e; for package in $$(go list ./...); do \
+	  for fuzzer in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$fuzzer"; \
+	    go test -run '^$$' -fuzz "^$$fuzzer$$" -fuzztime $(FUZZ_TIME) $$package; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: build ## Run the benchmarks BENCH_COUNT times and summarize them
+	@mkdir -p bench
+	go test -run '^$$' -bench . -benchmem -count $(BENCH_COUNT) ./... | tee bench/latest.txt
+	$(BENCHSTAT) bench/latest.txt

@@ -1,0 +1,179 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"loyaltyhouse/connector/simulate"
+)
+
+const (
+	webhooksPerRound = 20_000
+	connections      = 64
+	webhookPath      = "/webhooks/shopline"
+)
+
+// BenchmarkReceive sends webhooks of all four topics to `connector receive`,
+// which answers when a broker in another process has synced them to disk, and
+// the same ones to a handler that only verifies the signature.
+func BenchmarkReceive(b *testing.B) {
+	broker := startBroker(b)
+	address, admin := freeAddress(b), freeAddress(b)
+	receiver := startConnector(b, "receive", "--config", writeFile(b, fmt.Sprintf(`
+receiver: {address: "%s", secrets: %s}
+kafka: {brokers: ["%s"]}
+sinks: [{name: unused, clickhouse: {}}]
+admin: {address: "%s"}
+log: {level: warn}
+`, address, secret, broker, admin)))
+	receiver.awaitOK(b, "http://"+admin+"/readyz/receiver")
+
+	bareAddress := freeAddress(b)
+	bare := startRole(b, "bare-receiver", "ADDRESS="+bareAddress)
+	bare.line(b)
+
+	deliveries := history(b, webhooksPerRound)
+	send(b, address, deliveries[:webhooksPerRound/4])
+	send(b, bareAddress, deliveries[:webhooksPerRound/4])
+
+	results := series{}
+	for b.Loop() {
+		cpu, s := measured(b, receiver, address, deliveries)
+		bareCPU, bareSummary := measured(b, bare, bareAddress, deliveries)
+		results.add("acks/s", perSecond(s.Accepted, s.Duration))
+		results.add("p50-ms", milliseconds(s.P50))
+		results.add("p99-ms", milliseconds(s.P99))
+		results.add("cpu-us/webhook", cpu)
+		results.add("x-bare", cpu/bareCPU)
+		results.add("bare-acks/s", perSecond(bareSummary.Accepted, bareSummary.Duration))
+		results.add("bare-cpu-us/webhook", bareCPU)
+	}
+	results.add("MB", receiver.peakMB(b))
+	results.report(b)
+}
+
+// BenchmarkServe sends webhooks to `connector serve`, which is receiver, broker
+// and sinks in one process; ClickHouse is its child and not measured.
+func BenchmarkServe(b *testing.B) {
+	address, admin := freeAddress(b), freeAddress(b)
+	p := startConnector(b, "serve", "--config", writeFile(b, fmt.Sprintf(`
+receiver: {address: "%s", secrets: %s}
+sinks: [{name: clickhouse, clickhouse: {addresses: "127.0.0.1:0"}}]
+admin: {address: "%s"}
+log: {level: warn}
+embedded: {data_dir: "%s", clickhouse: {native_port: 0, http_port: 0}}
+`, address, secret, admin, b.TempDir())))
+	p.awaitOK(b, "http://"+admin+"/readyz")
+	deliveries := history(b, webhooksPerRound)
+	send(b, address, deliveries[:webhooksPerRound/4])
+
+	results := series{}
+	for b.Loop() {
+		cpu, s := measured(b, p, address, deliveries)
+		results.add("acks/s", perSecond(s.Accepted, s.Duration))
+		results.add("p50-ms", milliseconds(s.P50))
+		results.add("p99-ms", milliseconds(s.P99))
+		results.add("cpu-us/webhook", cpu)
+	}
+	results.add("MB", p.peakMB(b))
+	results.report(b)
+}
+
+// history returns deliveries that a receiver must all accept.
+func history(b *testing.B, n int) []simulate.Delivery {
+	b.Helper()
+	cfg := simulate.DefaultConfig()
+	cfg.Count, cfg.BadRatio = n, 0
+	g := simulate.New(cfg)
+	deliveries := make([]simulate.Delivery, n)
+	for i := range deliveries {
+		d, ok := g.Next()
+		if !ok {
+			b.Fatalf("the history has only %d deliveries", i)
+		}
+		deliveries[i] = d
+	}
+	return deliveries
+}
+
+// send posts all deliveries, each until it is accepted.
+func send(b *testing.B, address string, deliveries []simulate.Delivery) simulate.Summary {
+	b.Helper()
+	cfg := simulate.DefaultSenderConfig()
+	cfg.URL, cfg.Secret, cfg.Connections = "http://"+address+webhookPath, []byte(secret), connections
+	i := 0
+	summary, err := simulate.Send(b.Context(), cfg, func() (simulate.Delivery, bool) {
+		if i == len(deliveries) {
+			return simulate.Delivery{}, false
+		}
+		i++
+		return deliveries[i-1], true
+	}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if summary.Violations > 0 || summary.Retries > 0 {
+		b.Fatalf("%d wrong answers, %d repeated requests: %v %v", summary.Violations, summary.Retries, summary.FirstViolations, summary.LastFailure)
+	}
+	return summary
+}
+
+// measured sends, and returns the microseconds of processor time that the
+// process used for each webhook.
+func measured(b *testing.B, p *process, address string, deliveries []simulate.Delivery) (cpu float64, s simulate.Summary) {
+	b.Helper()
+	before := p.cpu(b)
+	s = send(b, address, deliveries)
+	return float64((p.cpu(b) - before).Microseconds()) / float64(s.Sent), s
+}
+
+func perSecond(n int64, d time.Duration) float64 { return float64(n) / d.Seconds() }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// bareReceiver is the least that can be called a receiver: it reads the body,
+// verifies the signature and answers.
+func bareReceiver() error {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.POST(webhookPath, func(c *gin.Context) {
+		body, err := c.GetRawData()
+		if err != nil {
+			c.Status(http.StatusBadRequest)
+			return
+		}
+		text := c.GetHeader("X-Shopline-Hmac-Sha256")
+		given, err := hex.DecodeString(text)
+		if err != nil {
+			given, err = base64.StdEncoding.DecodeString(text)
+		}
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(body)
+		if err != nil || !hmac.Equal(mac.Sum(nil), given) {
+			c.Status(http.StatusUnauthorized)
+			return
+		}
+		c.Status(http.StatusOK)
+	})
+	server := &http.Server{Handler: engine, ReadHeaderTimeout: 5 * time.Second}
+
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", os.Getenv("ADDRESS"))
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	return server.Serve(listener)
+}

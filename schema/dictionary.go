@@ -1,0 +1,192 @@
+package schema
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"strings"
+)
+
+// sources says where the columns come from that no contract reads from a body.
+// What is not listed is the connector's own.
+var sources = map[string]string{
+	"event_id":        "hash of the body",
+	"shop_domain":     "header `X-Shopline-Shop-Domain`",
+	"merchant_id":     "header `X-Shopline-Merchant-Id`",
+	"api_version":     "header `X-Shopline-API-Version`",
+	"webhook_id":      "header `X-Shopline-Webhook-Id`",
+	"received_at":     "receiver's clock",
+	"normalized_at":   "receiver's clock",
+	"topic":           "header `X-Shopline-Topic`",
+	"body":            "the body itself",
+	"kafka_partition": "Kafka",
+	"kafka_offset":    "Kafka",
+}
+
+// A view is one of the views that the migrations create.
+type view struct {
+	name, columns, doc string
+}
+
+// views are listed in the order of the migrations.
+var views = []view{
+	{"points", "all of `fact_points`", "Every change of points, each event once."},
+	{"store_credits", "all of `fact_store_credits`", "Every change of store credits, each event once."},
+	{"gift_cards", "all of `fact_gift_cards`", "Every change of a gift card, each event once."},
+	{"customer_changes", "all of `fact_customer_changes`", "Every update of a customer, each event once."},
+	{
+		"points_balances", "`shop_id`, `buyer_id`, `points_balance`, `updated_scene`, `updated_at`",
+		"One row per customer: the last balance that an event told, plus the changes after it.",
+	},
+	{
+		"store_credit_balances", "`shop_id`, `buyer_id`, `current_balance_cents`, `store_credits_code`, `update_reason`, `updated_at`",
+		"One row per customer: the last balance that an event told, plus the changes after it.",
+	},
+	{
+		"gift_card_balances", "`shop_id`, `gift_card_code`, `buyer_id`, `current_balance_cents`, `original_value_cents`, `scene_type`, `expires_at`, `updated_at`",
+		"One row per card, whoever holds it: the last balance that an event told, plus the changes after it.",
+	},
+	{"customers", "all of `fact_customer_changes`", "One row per customer: the latest state."},
+}
+
+const dictionaryHead = `# Data dictionary
+
+This file is generated from the contracts in [schema/contracts](../schema/contracts).
+After a change of one of them, write it anew with
+
+    go test ./schema -run Dictionary -update
+
+Everything is in the database that the configuration names, ` + "`loyalty`" + ` by default.
+Read the [views](#views): there each event counts once at any moment. A fact
+table may hold a row of one event several times until ClickHouse merges them.
+
+- Money is in ` + "`*_cents`" + `, an integer in 1/100 of the currency's unit. Times are
+  ` + "`*_at`" + `, in UTC with milliseconds. Ids are text.
+- Text that the body does not have is empty. A number, time, date or truth value
+  that it does not have is NULL, where the column is ` + "`Nullable`" + `.
+- A field marked *required* sends a body without it to ` + "`dead_letters`" + `.
+- Enums are ` + "`LowCardinality(String)`" + `. Where it is not said that they are closed,
+  the values listed are those that are known, and a new one is stored as it comes.
+- The fact tables are partitioned by the month of ` + "`updated_at`" + ` and sorted by
+  ` + "`(shop_id, customer, updated_at, event_id)`" + `, where the customer is ` + "`buyer_id`" + `,
+  or ` + "`customer_id`" + ` in ` + "`fact_customer_changes`" + `.
+- Each table has a Kafka topic. A record there is one flat JSON object whose keys
+  are the table's columns: times as RFC 3339, NULL as ` + "`null`" + `, and a body that is
+  not readable text as base64 under ` + "`body_base64`" + `. The topics' names begin with
+  the configured prefix, ` + "`loyalty.`" + ` by default.
+`
+
+// Dictionary describes the tables of the contracts, the two tables of the
+// connector itself and the views, as a page of Markdown.
+func Dictionary(contracts []*Contract) []byte {
+	var b bytes.Buffer
+	b.WriteString(dictionaryHead)
+	b.WriteString("\n## Views\n\n| view | columns | what it holds |\n|---|---|---|\n")
+	for _, v := range views {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", v.name, v.columns, v.doc)
+	}
+	for _, c := range contracts {
+		appendContract(&b, c)
+	}
+	for _, t := range []*Table{RawWebhooks(), DeadLetters()} {
+		appendHeading(&b, t)
+		appendColumns(&b, t, nil, "the body's shop id, else header `X-Shopline-Shop-Id`")
+	}
+	return b.Bytes()
+}
+
+func appendContract(b *bytes.Buffer, c *Contract) {
+	t := c.FactTable()
+	appendHeading(b, t)
+	webhooks := make([]string, len(c.Webhooks))
+	for i, w := range c.Webhooks {
+		webhooks[i] = "`" + w + "`"
+	}
+	fmt.Fprintf(b, "Webhook: %s.\n\n", strings.Join(webhooks, ", "))
+	shop := "header `X-Shopline-Shop-Id`"
+	if c.ShopID != "" {
+		shop = fmt.Sprintf("`%s`, else header `X-Shopline-Shop-Id`", c.ShopID)
+	}
+	var fields []bodyField
+	for i := range c.Fields {
+		fields = appendBodyFields(fields, &c.Fields[i], "")
+	}
+	appendColumns(b, t, fields, shop)
+	for _, f := range fields {
+		appendValues(b, f)
+	}
+}
+
+func appendHeading(b *bytes.Buffer, t *Table) {
+	fmt.Fprintf(b, "\n## %s\n\n%s Kafka topic: `loyalty.%s`.\n\n", t.Name, t.Doc, t.Topic)
+}
+
+// A bodyField is a field that fills one column, with its place in the body.
+type bodyField struct {
+	*Field
+	path string
+}
+
+// appendBodyFields lists fields in the order of the columns that they fill.
+func appendBodyFields(fields []bodyField, f *Field, prefix string) []bodyField {
+	path := prefix + f.Field
+	switch f.Type {
+	case FieldObject:
+		path += "."
+	case FieldObjects:
+		path += "[]."
+	default:
+		return append(fields, bodyField{Field: f, path: path})
+	}
+	for i := range f.Fields {
+		fields = appendBodyFields(fields, &f.Fields[i], path)
+	}
+	return fields
+}
+
+func (f bodyField) source() string {
+	if f.Type == FieldDelta {
+		return fmt.Sprintf("`%s` with the sign of `%s`", f.Value, f.Sign)
+	}
+	text := "`" + f.path + "`"
+	if f.Required {
+		text += ", required"
+	}
+	return text
+}
+
+func appendColumns(b *bytes.Buffer, t *Table, fields []bodyField, shop string) {
+	b.WriteString("| column | type | from | meaning |\n|---|---|---|---|\n")
+	for i, c := range t.Columns {
+		source := cmp.Or(sources[c.Name], "the connector")
+		switch k := i - envelopeColumns; {
+		case k >= 0 && k < len(fields):
+			source = fields[k].source()
+		case c.Name == "shop_id":
+			source = shop
+		case t.Name == "dead_letters" && c.Name == "topic":
+			source = "header `X-Shopline-Topic`, or Kafka"
+		case t.Name == "dead_letters" && c.Name == "body":
+			source = "the body itself, or the Kafka record's value"
+		}
+		fmt.Fprintf(b, "| `%s` | `%s` | %s | %s |\n", c.Name, c.ClickHouseType(), source, c.Doc)
+	}
+}
+
+func appendValues(b *bytes.Buffer, f bodyField) {
+	if len(f.Values) == 0 {
+		return
+	}
+	closed := "Known values"
+	if f.Closed {
+		closed = "The only values"
+	}
+	fmt.Fprintf(b, "\n%s of `%s`:\n\n| value | meaning |\n|---|---|\n", closed, f.ColumnName())
+	for _, v := range f.Values {
+		meaning := v.Doc
+		for _, alias := range v.Aliases {
+			meaning += fmt.Sprintf("; also read from `%s`", alias)
+		}
+		fmt.Fprintf(b, "| `%s` | %s |\n", v.Value, meaning)
+	}
+}
