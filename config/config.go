@@ -86,7 +86,7 @@ func defaultSink() Sink {
 // Load reads and validates the file. Texts may hold ${VARIABLE} or
 // ${VARIABLE:-default}.
 func Load(file string) (*Config, error) {
-	data, err := os.ReadFile(file)
+	data, err := os.ReadFile(file) //nolint:gosec // The file that the user names.
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w; name a file with --config, for example config/embedded.yaml", err)
 	}
@@ -110,6 +110,14 @@ func Parse(file string, data []byte, environment func(string) (string, bool)) (*
 	return &c, nil
 }
 
+// A body becomes a JSON string in its record, where each quotation mark takes
+// two bytes, and again in the dead letter of that record, where it takes four.
+// The headers come in addition.
+const (
+	recordGrowth   = 4
+	recordOverhead = 64 << 10
+)
+
 var sinkName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
 // Validate reports everything that cannot work. Each error begins with the
@@ -120,6 +128,10 @@ func (c *Config) Validate() error {
 		strictyaml.Under("kafka", c.Kafka.Validate()),
 	}
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if least := recordGrowth*c.Receiver.MaxBodyBytes + recordOverhead; int64(c.Kafka.Topics.MaxMessageBytes) < least {
+		wrong("kafka.topics.max_message_bytes: must be at least %d, for a body of receiver.max_body_bytes (%d) grows as it is quoted, is %d",
+			least, c.Receiver.MaxBodyBytes, c.Kafka.Topics.MaxMessageBytes)
+	}
 	if len(c.Sinks) == 0 {
 		wrong("sinks: at least one sink is needed, for example {name: clickhouse, clickhouse: {}}")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/connector/normalize"
 )
 
@@ -78,6 +79,21 @@ reports everything that is wrong with file and line. It connects to nothing.`,
 			}
 			if _, err := normalize.New(contracts, false); err != nil {
 				return err
+			}
+			// These read the certificates and password files, and connect to nothing.
+			client, err := kafka.NewClient(cfg.Kafka, kafka.Options{})
+			if err != nil {
+				return err
+			}
+			client.Close()
+			for _, s := range cfg.Sinks {
+				sink, err := openSink(s)
+				if err != nil {
+					return fmt.Errorf("sink %s: %w", s.Name, err)
+				}
+				if err := sink.Close(); err != nil {
+					return err
+				}
 			}
 			secrets, err := cfg.Secrets()
 			if err != nil {

@@ -58,7 +58,9 @@ func (p ports) receiverURL() string {
 	return fmt.Sprintf("http://127.0.0.1:%d/webhooks/shopline", p.receiver)
 }
 
-func (p ports) adminURL(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", p.admin, path) }
+func (p ports) adminURL(path string) string {
+	return fmt.Sprintf("http://127.0.0.1:%d%s", p.admin, path)
+}
 
 // embeddedConfig writes a configuration with everything embedded and returns its file.
 func embeddedConfig(t *testing.T, p ports, dataDir string) string {

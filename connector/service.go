@@ -34,6 +34,7 @@ type service struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	ready    *readiness
+	process  *state
 
 	contracts []*schema.Contract
 	broker    *embedded.Broker
@@ -75,10 +76,9 @@ func serve(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) e
 func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (_ *service, err error) {
 	s := &service{
 		cfg: cfg, roles: r, log: log,
-		registry: prometheus.NewRegistry(), ready: &readiness{}, failed: make(chan error, 1),
+		registry: prometheus.NewRegistry(), ready: &readiness{}, process: newState("the process is starting"), failed: make(chan error, 1),
 	}
-	starting := newState("the process is starting")
-	s.ready.add(part{Name: "start", forReceiver: true, check: starting.check})
+	s.ready.add(part{Name: "process", forReceiver: true, check: s.process.check})
 	s.work, s.stopWork = context.WithCancel(context.WithoutCancel(ctx))
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	defer func() {
@@ -113,7 +113,7 @@ func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (
 		}
 	}
 	s.prepare(topics)
-	starting.set(nil)
+	s.process.set(nil)
 	return s, nil
 }
 
@@ -252,7 +252,12 @@ func (s *service) prepare(topics *state) {
 	ctx := s.work
 	created := make(chan struct{})
 	s.background.Go(func() {
-		if s.until(ctx, topics, "the topics are not ready yet; trying again", func() error { return s.kafka.EnsureTopics(ctx, s.topics()) }) {
+		if s.until(ctx, topics, "topics", func() error {
+			// EnsureTopics tries for as long as it may; readyz should tell why meanwhile.
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			return s.kafka.EnsureTopics(ctx, s.topics())
+		}) {
 			close(created)
 		}
 	})
@@ -260,7 +265,7 @@ func (s *service) prepare(topics *state) {
 		tables := newState("the tables are being looked up")
 		s.ready.add(part{Name: "tables of sink " + sink.cfg.Name, check: tables.check})
 		s.run(func() error {
-			ready := s.until(ctx, tables, "the tables are not ready yet; trying again", func() error {
+			ready := s.until(ctx, tables, "tables of sink "+sink.cfg.Name, func() error {
 				if !s.cfg.MigrateOnStart {
 					return nil
 				}
@@ -279,8 +284,9 @@ func (s *service) prepare(topics *state) {
 	}
 }
 
-// until repeats f until it succeeds, or ctx ends; then it returns false.
-func (s *service) until(ctx context.Context, st *state, message string, f func() error) bool {
+// until repeats f until it succeeds, or ctx ends; then it returns false. What is
+// the thing that is missing.
+func (s *service) until(ctx context.Context, st *state, what string, f func() error) bool {
 	for {
 		err := f()
 		st.set(err)
@@ -290,7 +296,7 @@ func (s *service) until(ctx context.Context, st *state, message string, f func()
 		if ctx.Err() != nil {
 			return false
 		}
-		s.log.LogAttrs(ctx, slog.LevelWarn, message, slog.Any("error", err))
+		s.log.LogAttrs(ctx, slog.LevelWarn, "not ready yet; trying again", slog.String("what", what), slog.Any("error", err))
 		select {
 		case <-ctx.Done():
 			return false
@@ -314,6 +320,7 @@ func (s *service) wait(ctx context.Context) error {
 func (s *service) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ShutdownTimeout)
 	defer cancel()
+	s.process.set(errors.New("the process is shutting down"))
 	var errs []error
 	if s.receiver != nil {
 		// Every request is answered after its acknowledgement, so that nothing of

@@ -314,4 +314,3 @@ func TestDemoNoticesLoss(t *testing.T) {
 		t.Errorf("one deleted event is noticed only by %q", wrong)
 	}
 }
-

@@ -248,7 +248,7 @@ func TestParseErrors(t *testing.T) {
 s.yaml:1: table: must be lower-case letters, digits and _, is ""
 s.yaml:1: webhooks: must name at least one value of X-Shopline-Topic, as in customers/update
 s.yaml:1: fields: must list at least one field`},
-		{"an unknown key", "  - {field: a, type: string, requird: true}", `s.yaml:9: unknown key "requird" in "fields[1]"; did you mean "required"?`},
+		{"an unknown key", "  - {field: a, type: string, requird: true}", `s.yaml:9: unknown key "requird" in "fields[1]"; did you mean "required"? allowed: field, column, type, doc, required, nullable, expiry, case, values, closed, value, sign, on_invalid, fields`},
 		{"bad names", strings.NewReplacer("stars\n", "Stars!\n", "fact_stars", "2nd").Replace(header), `s.yaml:1: topic: must be lower-case letters, digits and _, is "Stars!"
 s.yaml:3: table: must be lower-case letters, digits and _, is "2nd"`},
 		{"the connector's own names", strings.NewReplacer("stars\n", "raw_webhooks\n", "fact_stars", "dead_letters").Replace(header), `s.yaml:1: topic: "raw_webhooks" is kept for the connector itself; choose another name
@@ -336,7 +336,7 @@ func TestParseFS(t *testing.T) {
 	}
 
 	_, err = schema.ParseFS(fstest.MapFS{"mine/a.yaml": file("topic: [")}, "mine/*.yaml")
-	if err == nil || !strings.HasPrefix(err.Error(), "mine/a.yaml:1: ") {
+	if err == nil || !strings.HasPrefix(err.Error(), "mine/a.yaml:2: ") {
 		t.Errorf("the error of a broken file does not name its place: %v", err)
 	}
 	if _, err := schema.ParseFS(fstest.MapFS{}, "["); err == nil {

@@ -183,10 +183,10 @@ func appendValues(b *bytes.Buffer, f bodyField) {
 	}
 	fmt.Fprintf(b, "\n%s of `%s`:\n\n| value | meaning |\n|---|---|\n", closed, f.ColumnName())
 	for _, v := range f.Values {
-		meaning := v.Doc
+		fmt.Fprintf(b, "| `%s` | %s", v.Value, v.Doc)
 		for _, alias := range v.Aliases {
-			meaning += fmt.Sprintf("; also read from `%s`", alias)
+			fmt.Fprintf(b, "; also read from `%s`", alias)
 		}
-		fmt.Fprintf(b, "| `%s` | %s |\n", v.Value, meaning)
+		b.WriteString(" |\n")
 	}
 }

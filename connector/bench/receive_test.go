@@ -104,6 +104,7 @@ func history(b *testing.B, n int) []simulate.Delivery {
 		if !ok {
 			b.Fatalf("the history has only %d deliveries", i)
 		}
+		d.Customer = i // All connections are kept busy; the order does not matter here.
 		deliveries[i] = d
 	}
 	return deliveries

@@ -15,7 +15,8 @@ type BatchConfig struct {
 	// MaxAge is how long the first row of a batch waits for more.
 	MaxAge time.Duration `yaml:"max_age"`
 	// BufferBytes bounds the records that all partitions of the sink hold
-	// together. Past it, batches are written before they are full.
+	// together. Past it, a partition writes what it has, and goes on with batches
+	// of at most one fetch (1 MiB), which do not count.
 	BufferBytes int64 `yaml:"buffer_bytes"`
 }
 

@@ -145,15 +145,9 @@ func (w *worker) run(ctx context.Context) error {
 // while it was empty.
 func (w *worker) fill(ctx context.Context) error {
 	for ctx.Err() == nil {
-		for i, r := range w.pending {
-			if w.batch.full() {
-				w.pending = w.pending[i:]
-				return nil
-			}
-			w.batch.add(r, w.now())
-			w.next = r.Offset + 1
+		for len(w.pending) > 0 && !w.batch.full() {
+			w.take(1)
 		}
-		w.pending = nil
 		if w.batch.due(w.now()) {
 			return nil
 		}
@@ -169,11 +163,25 @@ func (w *worker) fill(ctx context.Context) error {
 		if len(records) == 0 && len(w.batch.records) == 0 {
 			return nil
 		}
-		if !w.reserve(ctx, records) {
-			return nil // The sink's partitions hold all they may: write what there is.
+		if !w.reserve(records) {
+			// The sink's partitions hold all they may: write what there is. That is at
+			// least one fetch, so that no partition waits for another.
+			if len(w.batch.records) == 0 {
+				w.take(len(records))
+			}
+			return nil
 		}
 	}
 	return nil
+}
+
+// take moves the first n pending records into the batch.
+func (w *worker) take(n int) {
+	for _, r := range w.pending[:n] {
+		w.batch.add(r, w.now())
+		w.next = r.Offset + 1
+	}
+	w.pending = w.pending[n:]
 }
 
 // observe notes how far the partition is behind.
@@ -189,19 +197,14 @@ func (w *worker) observe(end int64) {
 	w.metrics.backlog.set(w.key, partitionBacklog{lag: end - first[0].Offset, oldest: first[0].Time})
 }
 
-// reserve takes memory for fetched records from what the sink may buffer. With
-// an empty batch it waits for it, otherwise it reports false at once.
-func (w *worker) reserve(ctx context.Context, records []kafka.Record) bool {
+// reserve takes memory for fetched records from what the sink may buffer, or
+// reports that there is none left.
+func (w *worker) reserve(records []kafka.Record) bool {
 	var n int64
 	for _, r := range records {
 		n += int64(len(r.Value))
 	}
-	n = min(n, w.cfg.Batch.BufferBytes)
-	if len(w.batch.records) == 0 {
-		if w.buffered.Acquire(ctx, n) != nil {
-			return true // The context has ended, and with it the run.
-		}
-	} else if !w.buffered.TryAcquire(n) {
+	if !w.buffered.TryAcquire(n) {
 		return false
 	}
 	w.reserved += n

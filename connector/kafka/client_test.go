@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -57,6 +59,33 @@ func TestEnsureTopicsCreatesOnlyWhatIsMissing(t *testing.T) {
 	}
 	if got, ok := settings["retention.bytes"]; ok {
 		t.Errorf("retention.bytes is %v, not the broker's default", *got)
+	}
+}
+
+// A topic of somebody else's may take only small messages: that is said at the
+// start, for it would be noticed when the first large webhook comes.
+func TestEnsureTopicsWarnsOfSmallTopics(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	config := b.config()
+	config.Topics.MaxMessageBytes = 1 << 20
+	if err := newClient(t, config).EnsureTopics(testContext(t), []string{testTopic}); err != nil {
+		t.Fatal(err)
+	}
+	for size, warns := range map[int]bool{1 << 20: false, 2 << 20: true} {
+		config.Topics.MaxMessageBytes = size
+		var log bytes.Buffer
+		client, err := kafka.NewClient(config, kafka.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.EnsureTopics(testContext(t), []string{testTopic}); err != nil {
+			t.Fatal(err)
+		}
+		client.Close()
+		if got := strings.Contains(log.String(), "takes smaller messages"); got != warns {
+			t.Errorf("with max_message_bytes %d for a topic of 1 MiB it logged %q", size, log.String())
+		}
 	}
 }
 

@@ -29,6 +29,9 @@ func (c *Client) EnsureTopics(ctx context.Context, topics []string) error {
 	retry := newRetry(50*time.Millisecond, time.Second)
 	for {
 		err := c.ensureTopics(ctx, topics)
+		if err == nil {
+			err = c.warnOfSmallTopics(ctx, topics)
+		}
 		if err == nil || !errors.Is(err, ErrUnavailable) {
 			return err
 		}
@@ -111,7 +114,7 @@ func adviceOnCreate(err error) string {
 func (t TopicConfig) entries() []kafkago.ConfigEntry {
 	entries := []kafkago.ConfigEntry{
 		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
-		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(t.MaxMessageBytes)},
+		{ConfigName: maxMessageBytes, ConfigValue: strconv.Itoa(t.MaxMessageBytes)},
 	}
 	optional := func(name string, value int64) {
 		if value != 0 {

@@ -72,11 +72,11 @@ func parseDecimal(text []byte, scale int) (int64, error) {
 	case negative && (tooBig || digits > 1<<63):
 		return 0, errTooSmall
 	case negative:
-		return -int64(digits), nil //nolint:gosec // 1<<63 becomes math.MinInt64, as it should.
+		return -int64(digits), nil // 1<<63 becomes math.MinInt64, as it should.
 	case tooBig || digits > 1<<63-1:
 		return 0, errTooBig
 	}
-	return int64(digits), nil //nolint:gosec // Checked in the line above.
+	return int64(digits), nil
 }
 
 func timesTen(n uint64) (product uint64, tooBig bool) {

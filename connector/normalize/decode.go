@@ -79,6 +79,11 @@ func (d *decoder) object(o *object, inList bool) error {
 		if err != nil {
 			return err
 		}
+		if bytes.IndexByte(name, '\\') >= 0 {
+			// The canonical form has no escapes but the needed ones; the same event
+			// must give the same row.
+			name = quote(d.unquote(name))
+		}
 		i := o.find(name, hint)
 		if i < 0 {
 			if err := d.json.SkipValue(); err != nil {
@@ -135,6 +140,7 @@ func (d *decoder) nested(m *member) error {
 	return nil
 }
 
+// name returns the member's name for a reject.
 func (m *member) name() string { return string(m.quoted[1 : len(m.quoted)-1]) }
 
 // value reads a plain value into the columns that it fills.

@@ -13,9 +13,9 @@ import (
 // else, so that a resend, another subscription's copy and a later replay all
 // have the same id (invariant 3).
 //
-// The canonical form is RFC 8785, except that an integer keeps all its
-// digits where RFC 8785 would round it to a double: two events whose numbers
-// differ are never taken for one. A body that is not JSON, or repeats a name
+// The canonical form is RFC 8785, except that a number without fraction and
+// exponent keeps all its digits where RFC 8785 would round it to a double: two
+// events whose integers differ, as ids do, are not taken for one. A body that is not JSON, or repeats a name
 // within an object, has no canonical form; its bytes are hashed as they are
 // and valid is false.
 func EventID(body []byte) (id uuid.UUID, valid bool) {

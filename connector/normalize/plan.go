@@ -2,7 +2,8 @@ package normalize
 
 import (
 	"bytes"
-	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"loyaltyhouse/schema"
 )
@@ -93,7 +94,7 @@ func (p *plan) compileObject(o *object, fields []schema.Field, column *int) {
 // member returns the named member, adding it when it is new. The pointer is
 // good until the next call.
 func (o *object) member(name string) *member {
-	quoted := []byte(strconv.Quote(name))
+	quoted := quote(name)
 	for i := range o.members {
 		if bytes.Equal(o.members[i].quoted, quoted) {
 			return &o.members[i]
@@ -101,6 +102,13 @@ func (o *object) member(name string) *member {
 	}
 	o.members = append(o.members, member{quoted: quoted})
 	return &o.members[len(o.members)-1]
+}
+
+// quote returns a name as the JSON string that has no escape but the needed
+// ones. A contract is UTF-8, so that this cannot fail.
+func quote[T ~string | ~[]byte](name T) []byte {
+	quoted, _ := jsontext.AppendQuote(nil, name)
+	return quoted
 }
 
 // find looks for a quoted name, first at hint: where it stands when the body's

@@ -6,7 +6,8 @@ import "fmt"
 // that it can label a metric.
 type Reason string
 
-// The reasons, in the order in which they are looked for.
+// The reasons. Of several the one that is found first counts: members are read
+// in the body's order, and what is missing is known at its end.
 const (
 	UnknownTopic  Reason = "unknown_topic"  // no contract names this X-Shopline-Topic
 	InvalidJSON   Reason = "invalid_json"   // not JSON, not an object, or a name twice in one object

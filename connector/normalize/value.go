@@ -3,6 +3,7 @@ package normalize
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -203,11 +204,9 @@ func (d *decoder) enum(f *schema.Field, raw jsontext.Value, v *schema.Value) *pr
 			v.Text = known.Value // One string for all rows.
 			return nil
 		}
-		for _, alias := range known.Aliases {
-			if v.Text == alias {
-				v.Text = known.Value
-				return nil
-			}
+		if slices.Contains(known.Aliases, v.Text) {
+			v.Text = known.Value
+			return nil
 		}
 	}
 	if f.Closed && v.Set {

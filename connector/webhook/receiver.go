@@ -55,6 +55,8 @@ type Receiver struct {
 	log        *slog.Logger
 	now        func() time.Time
 	handler    http.Handler
+
+	bufferTrouble occasion
 }
 
 // New returns a receiver. The secrets are the app secrets themselves: the
@@ -231,7 +233,10 @@ func (r *Receiver) refuse(c *gin.Context, err error) {
 	var e *refusal
 	if !errors.As(err, &e) {
 		e = errBuffer
-		r.log.LogAttrs(c.Request.Context(), slog.LevelWarn, "the buffer did not acknowledge a webhook; it was answered 503 and will be sent again", slog.Any("error", err))
+		if skipped, ok := r.bufferTrouble.due(r.now()); ok {
+			r.log.LogAttrs(c.Request.Context(), slog.LevelWarn, "the buffer did not acknowledge a webhook; it was answered 503 and will be sent again",
+				slog.Int("not_logged_since", skipped), slog.Any("error", err))
+		}
 	}
 	if e.status == http.StatusServiceUnavailable {
 		c.Header("Retry-After", retryAfterSeconds)

@@ -111,7 +111,7 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 	}
 	defer insert.Close() //nolint:errcheck // After Send there is nothing to close, before it the error is Send's or Append's.
 	for i := range w.buffers {
-		if err := insert.Column(i).Append(w.buffers[i].data()); err != nil {
+		if err := w.buffers[i].appendTo(insert, i); err != nil {
 			return fmt.Errorf("clickhouse: table %s does not take the values of column %s; does it match the contract? %w",
 				b.Table.Name, w.buffers[i].column.Name, err)
 		}

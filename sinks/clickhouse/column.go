@@ -1,8 +1,13 @@
 package clickhouse
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"loyaltyhouse/schema"
 )
@@ -82,6 +87,31 @@ func (b *buffer) addList(list []schema.Value) {
 	default:
 		panic(fmt.Sprintf("clickhouse: column %s is a list of a type that contracts do not allow", b.column.Name))
 	}
+}
+
+// appendTo hands the values over as the insert's column number i.
+func (b *buffer) appendTo(insert driver.Batch, i int) error {
+	if column := insert.Columns()[i]; b.column.Type == schema.Time && string(column.Type()) == b.column.ClickHouseType() {
+		// Append would go through nanoseconds, which end in the year 2262.
+		return column.Decode(proto.NewReader(bytes.NewReader(b.native())), len(b.ints))
+	}
+	return insert.Column(i).Append(b.data())
+}
+
+// native returns numbers the way that ClickHouse's native format has them.
+func (b *buffer) native() []byte {
+	data := make([]byte, 0, len(b.set)+8*len(b.ints))
+	for _, set := range b.set {
+		isNull := byte(1)
+		if set {
+			isNull = 0
+		}
+		data = append(data, isNull)
+	}
+	for _, n := range b.ints {
+		data = binary.LittleEndian.AppendUint64(data, uint64(n)) //nolint:gosec // The bits stay the same.
+	}
+	return data
 }
 
 // data returns the slice for clickhouse-go's Append.

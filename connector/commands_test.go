@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"loyaltyhouse/connector/simulate"
+)
+
+func TestConfigCheck(t *testing.T) {
+	valid := embeddedConfig(t, freePorts(t), t.TempDir())
+	if status, printed := connector(t, "config", "check", "--config", valid); status != 0 ||
+		!strings.Contains(printed, "is valid: 2 app secrets, 4 contracts, 1 sinks") {
+		t.Errorf("exit status %d for a valid file; it printed:\n%s", status, printed)
+	}
+
+	// Everything that is wrong, with file and line, in one go.
+	invalid := writeFile(t, "connector.yaml", `receiver:
+  secrets: [s]
+  max_body_byte: 5
+kafka:
+  topics: {partitions: many}
+sinks:
+  - name: clickhouse
+    clickhouse: {}
+`)
+	status, printed := connector(t, "config", "check", "--config", invalid)
+	if status != 1 {
+		t.Errorf("exit status %d for an invalid file", status)
+	}
+	for _, want := range []string{
+		invalid + `:3: unknown key "max_body_byte" in "receiver"; did you mean "max_body_bytes"?`,
+		invalid + `:5: kafka.topics.partitions: "many" is not`,
+	} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("it does not print %q, but:\n%s", want, printed)
+		}
+	}
+
+	status, printed = connector(t, "config", "check", "--config", "absent.yaml")
+	if status != 1 || !strings.Contains(printed, "absent.yaml") || !strings.Contains(printed, "--config") {
+		t.Errorf("exit status %d for no file; it printed:\n%s", status, printed)
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	file := embeddedConfig(t, freePorts(t), t.TempDir())
+	steps := []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"migrate", "status"}, 0, "database loyalty has version 0 of"},
+		{[]string{"migrate", "up"}, 0, ", was 0"},
+		{[]string{"migrate", "up"}, 0, "nothing to do"},
+		{[]string{"migrate", "down"}, 1, "--yes-drop-all-data"},
+		{[]string{"migrate", "down", "--yes-drop-all-data"}, 0, "is dropped"},
+		{[]string{"migrate", "status"}, 0, "database loyalty has version 0 of"},
+	}
+	for _, step := range steps {
+		status, printed := connector(t, append(step.args, "--config", file)...)
+		if status != step.status || !strings.Contains(printed, step.want) {
+			t.Errorf("connector %s: exit status %d, want %d; it should print %q, it printed:\n%s",
+				strings.Join(step.args, " "), status, step.status, step.want, printed)
+		}
+	}
+}
+
+// The migrations can be looked at while the service runs and has the engine.
+func TestMigrateBesideTheService(t *testing.T) {
+	file := embeddedConfig(t, freePorts(t), t.TempDir())
+	startService(t, file)
+	status, printed := connector(t, "migrate", "status", "--config", file)
+	if status != 0 || strings.Contains(printed, "version 0 of") {
+		t.Errorf("exit status %d; it printed:\n%s", status, printed)
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	p := freePorts(t)
+	startService(t, embeddedConfig(t, p, t.TempDir()))
+	if status, printed := connector(t, "healthcheck", "--url", p.adminURL("/healthz")); status != 0 {
+		t.Errorf("exit status %d of a healthy service; it printed:\n%s", status, printed)
+	}
+	for _, url := range []string{p.adminURL("/nowhere"), "http://127.0.0.1:1/healthz"} {
+		if status, _ := connector(t, "healthcheck", "--url", url); status != 1 {
+			t.Errorf("exit status %d for %s, want 1", status, url)
+		}
+	}
+}
+
+// receive and sink would each have an embedded broker of their own.
+func TestEmbeddedNeedsServe(t *testing.T) {
+	file := embeddedConfig(t, freePorts(t), t.TempDir())
+	for _, command := range []string{"receive", "sink"} {
+		if status, printed := connector(t, command, "--config", file); status != 1 || !strings.Contains(printed, "connector serve") {
+			t.Errorf("connector %s: exit status %d; it printed:\n%s", command, status, printed)
+		}
+	}
+}
+
+func TestHelpAndCompletion(t *testing.T) {
+	for _, args := range [][]string{
+		{"--help"},
+		{"version"},
+		{"completion", "bash"},
+		{"completion", "zsh"},
+		{"serve", "--help"},
+		{"simulate", "--help"},
+		{"migrate", "--help"},
+	} {
+		if status, printed := connector(t, args...); status != 0 || printed == "" {
+			t.Errorf("connector %s: exit status %d, printed %q", strings.Join(args, " "), status, printed)
+		}
+	}
+	if status, printed := connector(t, "serv"); status != 1 || !strings.Contains(printed, "serve") {
+		t.Errorf("a misspelt command: exit status %d; it should name the right one, it printed:\n%s", status, printed)
+	}
+}
+
+// simulate against a receiver: the summary is right, and the same seed sends
+// the same bytes.
+func TestSimulateCommand(t *testing.T) {
+	p := freePorts(t)
+	file := embeddedConfig(t, p, t.TempDir())
+	s := startService(t, file)
+	args := []string{"simulate", "--count", "200", "--seed", "5", "--customers", "20", "--url", p.receiverURL(), "--config", file}
+	for range 2 {
+		if status, printed := connector(t, args...); status != 0 || !strings.Contains(printed, "200 events") {
+			t.Errorf("exit status %d; it printed:\n%s", status, printed)
+		}
+	}
+	cfg := simulate.DefaultConfig()
+	cfg.Seed, cfg.Count, cfg.Customers = 5, 200, 20
+	twice := simulate.New(cfg)
+	for more := true; more; {
+		_, more = twice.Next()
+	}
+	reconciled(t, s.engine.get().Addr(), twice)
+	if status, printed := connector(t, "simulate", "--count", "0", "--config", file); status != 1 || !strings.Contains(printed, "count") {
+		t.Errorf("exit status %d for no events; it printed:\n%s", status, printed)
+	}
+	if status, printed := connector(t, "simulate", "--count", "20", "--secret", "wrong", "--url", p.receiverURL()); status != 1 ||
+		!strings.Contains(printed, "wrong answer") {
+		t.Errorf("exit status %d with a wrong secret; it printed:\n%s", status, printed)
+	}
+}
+
+// A second signal ends a process that takes its time.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	p := freePorts(t)
+	child := startProcess(t, "serve", "--config", embeddedConfig(t, p, t.TempDir()))
+	eventually(t, "the service is ready", func() bool { return len(notReady(t, p.adminURL("/readyz"))) == 0 })
+	// A request that never ends holds the shutdown up.
+	hold, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", p.receiver))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	if _, err := fmt.Fprintf(hold, "POST /webhooks/shopline HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	child.signal(syscall.SIGINT)
+	eventually(t, "the first signal is answered", func() bool { return strings.Contains(child.output.String(), "shutting down") })
+	child.signal(syscall.SIGINT)
+	if status := child.wait(); status != -1 {
+		t.Errorf("exit status %d, want the end by a signal", status)
+	}
+}
+
+// A disk that takes no more writes: here a data directory that is a file.
+func TestDataDirectoryThatCannotBe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, printed := connector(t, "serve", "--config", embeddedConfig(t, freePorts(t), file))
+	if status != 1 || !strings.Contains(printed, "DATA_DIR") {
+		t.Errorf("exit status %d; it should name DATA_DIR, it printed:\n%s", status, printed)
+	}
+}
