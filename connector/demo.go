@@ -78,7 +78,7 @@ func (s *service) play(ctx context.Context, simulation simulate.Config, out io.W
 	}
 	simulation.End = time.Now().UTC()
 	if simulation.Seed == 0 {
-		simulation.Seed = uint64(simulation.End.UnixMilli()) //nolint:gosec // Times are positive.
+		simulation.Seed = uint64(simulation.End.UnixMilli())
 	}
 	if err := simulation.Validate(); err != nil {
 		return err

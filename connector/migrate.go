@@ -114,7 +114,7 @@ func migrateUp(ctx context.Context, s config.Sink, log *slog.Logger) (err error)
 	}
 	if before != after {
 		log.LogAttrs(ctx, slog.LevelInfo, "the warehouse's tables are up to date",
-			slog.String("sink", s.Name), slog.Int("version", int(after)), slog.Int("was", int(before))) //nolint:gosec // Versions are small.
+			slog.String("sink", s.Name), slog.Int("version", int(after)), slog.Int("was", int(before)))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -109,10 +110,7 @@ func (r *reconciliation) everyEvent() string {
 // wrongBalances counts the ledgers whose last balance is missing, unknown or
 // another than the simulated one.
 func (r *reconciliation) wrongBalances(ctx context.Context, table, query string) (wrong int64, err error) {
-	want := map[simulate.Account]int64{}
-	for account, balance := range r.generator.Balances(table) {
-		want[account] = balance
-	}
+	want := maps.Collect(r.generator.Balances(table))
 	rows, err := r.conn.Query(ctx, query, r.shops)
 	if err != nil {
 		return 0, err

@@ -112,7 +112,7 @@ func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (
 			return nil, err
 		}
 	}
-	s.prepare(topics)
+	s.prepare(topics) //nolint:contextcheck // What it starts outlives ctx: see service.work.
 	s.process.set(nil)
 	return s, nil
 }
@@ -219,7 +219,8 @@ func (s *service) startReceiver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	receiver, err := webhook.New(s.cfg.Receiver, secrets, normalizer, publisher{s.producer, s.cfg.Kafka.TopicPrefix}, s.registry, s.log, time.Now)
+	receiver, err := webhook.New( //nolint:contextcheck // Each request has its own context.
+		s.cfg.Receiver, secrets, normalizer, publisher{s.producer, s.cfg.Kafka.TopicPrefix}, s.registry, s.log, time.Now)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func authorities(file string) (*x509.CertPool, error) {
 // send plays the generator's history with a progress bar, which counts events.
 func send(ctx context.Context, g *simulate.Generator, events int, cfg simulate.SenderConfig, out io.Writer) (simulate.Summary, error) {
 	interval := 200 * time.Millisecond
-	if f, ok := out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // A descriptor fits an int.
+	if f, ok := out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		interval = 5 * time.Second // Into a log, draw seldom.
 	}
 	bar := progressbar.NewOptions(events,

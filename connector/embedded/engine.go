@@ -174,7 +174,7 @@ func (p enginePackage) install(ctx context.Context, npm, root, dir string, progr
 
 func (p enginePackage) runNPM(ctx context.Context, npm, dir string) error {
 	var words tail
-	command := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error") //nolint:gosec // Npm from the PATH is what the user expects.
+	command := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error")
 	command.Dir = dir
 	command.Stdout = &words
 	command.Stderr = &words
@@ -197,7 +197,7 @@ func whileReporting(progress io.Writer, title string, work func() error) error {
 		return work()
 	}
 	interval, before, after := 5*time.Second, "", "\n"
-	if file, ok := progress.(*os.File); ok && term.IsTerminal(int(file.Fd())) { //nolint:gosec // A descriptor fits an int.
+	if file, ok := progress.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		interval, before, after = time.Second, "\r", ""
 	}
 	start := time.Now()

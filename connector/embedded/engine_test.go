@@ -28,7 +28,7 @@ func withNPM(t *testing.T, script string) (calls string) {
 	dir := t.TempDir()
 	calls = filepath.Join(dir, "calls")
 	content := "#!/bin/sh\necho \"$@\" >> " + calls + "\n" + script
-	if err := os.WriteFile(filepath.Join(dir, "npm"), []byte(content), 0o700); err != nil { //nolint:gosec // A script must be executable.
+	if err := os.WriteFile(filepath.Join(dir, "npm"), []byte(content), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
@@ -161,7 +161,7 @@ func TestLockFilesPinHashesAndNoAddresses(t *testing.T) {
 		t.Fatalf("found no lock files: %v", err)
 	}
 	for _, path := range paths {
-		content, err := os.ReadFile(path) //nolint:gosec // A file of this package.
+		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func wantWords(t *testing.T, err error, words ...string) {
 
 func lines(t *testing.T, path string) []string {
 	t.Helper()
-	content, err := os.ReadFile(path) //nolint:gosec // A file of this test.
+	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestLogFileKeepsOnePreviousFile(t *testing.T) {
 			t.Errorf("%s has %d bytes and mode %v, want at most 10 and 0600: %v", entry.Name(), info.Size(), info.Mode(), err)
 		}
 	}
-	if content, err := os.ReadFile(path); err != nil || !strings.HasSuffix(string(content), "four\n") { //nolint:gosec // A file of this test.
+	if content, err := os.ReadFile(path); err != nil || !strings.HasSuffix(string(content), "four\n") {
 		t.Errorf("the log ends with %q, want its last line: %v", content, err)
 	}
 }

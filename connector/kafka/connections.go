@@ -42,7 +42,7 @@ func newConnections(dialer DialFunc, tls *tls.Config) *connections {
 func (c *connections) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
+	defer context.AfterFunc(c.ctx, cancel)() //nolint:contextcheck // Whichever of the two contexts ends first counts.
 
 	raw, err := c.dialer(ctx, network, address)
 	if err != nil {

@@ -104,7 +104,7 @@ func TestHandlerMayCommitWhileItStops(t *testing.T) {
 	c := consume(t, client, "group", kafka.StartEarliest, func(ctx context.Context, p *kafka.Partition) error {
 		close(started)
 		<-ctx.Done()
-		return p.Commit(testContext(t), 7, "last")
+		return p.Commit(testContext(t), 7, "last") //nolint:contextcheck // The handler's own context has ended.
 	})
 	<-started
 	c.stop(t)

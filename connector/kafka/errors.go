@@ -106,8 +106,7 @@ func reasonOfCode(code kafkago.Error) Reason {
 // isTransient reports whether trying again may help. Kafka's own codes say so
 // themselves; whatever is no answer of a broker is a matter of the network.
 func isTransient(err error) bool {
-	var code kafkago.Error
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[kafkago.Error](err); ok {
 		return code.Temporary() || code == kafkago.BrokerNotAvailable
 	}
 	var untrusted *tls.CertificateVerificationError

@@ -254,7 +254,7 @@ func (b *broker) dump(t testing.TB, topic string, partitions int) (values []stri
 	t.Helper()
 	client := kafkago.Client{Addr: kafkago.TCP("localhost:9092"), Transport: b.transport(t)}
 	for id := range partitions {
-		end := b.PartitionInfo(topic, int32(id)).HighWatermark //nolint:gosec // Few.
+		end := b.PartitionInfo(topic, int32(id)).HighWatermark
 		for next := int64(0); next < end; {
 			response, err := client.Fetch(testContext(t), &kafkago.FetchRequest{
 				Topic: topic, Partition: id, Offset: next, MinBytes: 1, MaxBytes: 1 << 20, MaxWait: time.Second,

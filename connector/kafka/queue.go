@@ -184,8 +184,7 @@ func (q *partitionQueue) produce(ctx context.Context, batch []entry) error {
 		}
 	}
 	// A broker's own words might quote a record: its code says enough.
-	var code kafkago.Error
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[kafkago.Error](err); ok {
 		return code
 	}
 	return err

@@ -355,7 +355,7 @@ func TestEverySceneAppears(t *testing.T) {
 		}
 		for key, scenes := range documented {
 			want := make(map[string]bool)
-			for _, scene := range strings.Split(scenes, " ") {
+			for scene := range strings.SplitSeq(scenes, " ") {
 				want[scene] = true
 			}
 			if diff := cmp.Diff(want, seen[key]); diff != "" {

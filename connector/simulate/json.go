@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -125,9 +126,9 @@ func rearranged(body []byte) []byte {
 	members := splitMembers(body)
 	out := make([]byte, 0, len(body)+4*len(members)+4)
 	out = append(out, "{\n"...)
-	for i := len(members) - 1; i >= 0; i-- {
+	for i, member := range slices.Backward(members) {
 		out = append(out, "  "...)
-		out = append(out, members[i]...)
+		out = append(out, member...)
 		if i > 0 {
 			out = append(out, ',')
 		}

@@ -51,7 +51,7 @@ func (l *latencies) percentile(share float64) time.Duration {
 }
 
 func bucketOf(d time.Duration) int {
-	us := uint64(max(0, d.Microseconds())) //nolint:gosec // Not negative.
+	us := uint64(max(0, d.Microseconds()))
 	us = min(us, 1<<topBits-1)
 	shift := max(0, bits.Len64(us)-subBucketBits-1)
 	// The leading bit of a shifted value counts on into the next group.
@@ -61,6 +61,6 @@ func bucketOf(d time.Duration) int {
 // upperBound returns the longest duration that a bucket counts.
 func upperBound(bucket int) time.Duration {
 	shift := max(0, bucket/subBuckets-1)
-	us := (uint64(bucket-shift*subBuckets)+1)<<shift - 1 //nolint:gosec // Not negative.
-	return time.Duration(us)*time.Microsecond + time.Microsecond - 1
+	us := (uint64(bucket-shift*subBuckets)+1)<<shift - 1             //nolint:gosec // Not negative.
+	return time.Duration(us)*time.Microsecond + time.Microsecond - 1 //nolint:gosec // The largest bucket is some hours.
 }

@@ -42,7 +42,7 @@ type person struct {
 }
 
 func (g *Generator) personOf(k int) person {
-	traits := mix(g.cfg.Seed + uint64(k)*0x9e3779b97f4a7c15)
+	traits := mix(g.cfg.Seed + uint64(k)*0x9e3779b97f4a7c15) //nolint:gosec // An ordinal is not negative.
 	where := &g.catalogue.locales[traits%uint64(len(g.catalogue.locales))]
 	id := g.buyer(k).ID
 	return person{
@@ -171,7 +171,7 @@ func (g *Generator) address(p *person, i int) {
 }
 
 func (g *Generator) addressID(p *person, i int) string {
-	return addressID + strconv.FormatUint(5006511321220969539+p.traits>>8+uint64(i), 10)
+	return addressID + strconv.FormatUint(5006511321220969539+p.traits>>8+uint64(i), 10) //nolint:gosec // An index is not negative.
 }
 
 func (g *Generator) consent(name string, c *customer, subscribed bool) {

@@ -194,7 +194,6 @@ func (s *sender) dispatch(ctx context.Context, next func() (Delivery, bool)) (ta
 				return taken, false
 			}
 		}
-		//nolint:gosec // An ordinal is not negative.
 		i := uint(d.Customer) % uint(len(s.lanes))
 		select {
 		case s.lanes[i].queue <- d:
@@ -270,7 +269,7 @@ func (s *sender) post(ctx context.Context, d *Delivery) (status int, after time.
 	if err != nil {
 		return 0, -1, fmt.Errorf("post: %w", err)
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // What was read of the answer is all that is needed.
 	// The connection can be used again only when the answer has been read. One that
 	// is too long, or breaks off, costs the connection but keeps its status.
 	if _, err := io.CopyN(io.Discard, response.Body, longestAnswer); err != nil && ctx.Err() != nil {
@@ -289,7 +288,7 @@ func retryable(status int) bool {
 // a negative duration where it is neither.
 func retryAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second //nolint:gosec // 31 bits.
+		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, at.Sub(now))

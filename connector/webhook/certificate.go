@@ -27,9 +27,9 @@ type certificate struct {
 	checked time.Time
 }
 
-func newCertificate(certFile, keyFile string, log *slog.Logger, now func() time.Time) (*certificate, error) {
+func newCertificate(ctx context.Context, certFile, keyFile string, log *slog.Logger, now func() time.Time) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, now: now}
-	if err := c.load(); err != nil {
+	if err := c.load(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -43,7 +43,7 @@ func (c *certificate) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) 
 		c.checked = now
 		if changed, err := c.modified(); err != nil || changed != c.changed {
 			if err == nil {
-				err = c.load()
+				err = c.load(hello.Context())
 			}
 			if err != nil {
 				c.log.LogAttrs(hello.Context(), slog.LevelError,
@@ -54,7 +54,7 @@ func (c *certificate) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return c.pair, nil
 }
 
-func (c *certificate) load() error {
+func (c *certificate) load(ctx context.Context) error {
 	changed, err := c.modified()
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (c *certificate) load() error {
 		return fmt.Errorf("TLS certificate %s with key %s: %w", c.certFile, c.keyFile, err)
 	}
 	c.pair, c.changed = &pair, changed
-	c.log.LogAttrs(context.Background(), slog.LevelInfo, "TLS certificate loaded",
+	c.log.LogAttrs(ctx, slog.LevelInfo, "TLS certificate loaded",
 		slog.String("file", c.certFile), slog.Time("not_after", pair.Leaf.NotAfter))
 	return nil
 }

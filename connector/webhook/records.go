@@ -69,6 +69,8 @@ func deadRow(d normalize.Delivery, r normalize.Result) schema.Row {
 		schema.TextValue(d.ShopDomain),
 		schema.TextValue(d.MerchantID),
 		schema.TextValue(d.APIVersion),
-		{}, {}, {},
+		{},
+		{},
+		{},
 	}
 }

@@ -35,7 +35,7 @@ func Listen(ctx context.Context, r *Receiver) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
 	}}
 	if r.cfg.TLSCertFile != "" {
-		certificate, err := newCertificate(r.cfg.TLSCertFile, r.cfg.TLSKeyFile, r.log, r.now)
+		certificate, err := newCertificate(ctx, r.cfg.TLSCertFile, r.cfg.TLSKeyFile, r.log, r.now)
 		if err != nil {
 			return nil, err
 		}

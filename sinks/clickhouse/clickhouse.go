@@ -5,13 +5,11 @@ package clickhouse
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 	"sync"
 
-	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -112,8 +110,9 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 	defer insert.Close() //nolint:errcheck // After Send there is nothing to close, before it the error is Send's or Append's.
 	for i := range w.buffers {
 		if err := w.buffers[i].appendTo(insert, i); err != nil {
-			return fmt.Errorf("clickhouse: table %s does not take the values of column %s; does it match the contract? %w",
-				b.Table.Name, w.buffers[i].column.Name, err)
+			// The driver's error can quote a value.
+			return fmt.Errorf("clickhouse: column %s of table %s.%s cannot take the contract's %s; give it that type",
+				w.buffers[i].column.Name, s.cfg.Database, b.Table.Name, w.buffers[i].column.ClickHouseType())
 		}
 	}
 	if err := insert.Send(); err != nil {
@@ -154,18 +153,4 @@ func (w *worker) decode(b *sinks.Batch) error {
 		}
 	}
 	return nil
-}
-
-// describe classifies an error by ClickHouse's code, never by its text.
-func (s *Sink) describe(err error) error {
-	var exception *clickhouse.Exception
-	if !errors.As(err, &exception) {
-		return fmt.Errorf("clickhouse %s: %w", strings.Join(s.cfg.Addresses, ", "), err)
-	}
-	code := proto.Error(exception.Code)
-	if rowRefused(code) {
-		// The message of such an error can quote the row.
-		return sinks.Permanent(sinks.RowRefused, -1, code)
-	}
-	return fmt.Errorf("clickhouse %s: %w: %.500s", strings.Join(s.cfg.Addresses, ", "), code, exception.Message)
 }

@@ -1,31 +1,103 @@
 package clickhouse
 
-import "github.com/ClickHouse/ch-go/proto"
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"loyaltyhouse/sinks"
+)
+
+// describe classifies an error by ClickHouse's code, never by its text, and
+// keeps the text only where it cannot quote a row.
+func (s *Sink) describe(err error) error {
+	at := strings.Join(s.cfg.Addresses, ", ")
+	exception, ok := errors.AsType[*clickhouse.Exception](err)
+	if !ok {
+		return fmt.Errorf("clickhouse %s: %w", at, err)
+	}
+	code := proto.Error(exception.Code)
+	switch {
+	case rowRefused(code):
+		return sinks.Permanent(sinks.RowRefused, -1, code)
+	case blamesServer(code):
+		return fmt.Errorf("clickhouse %s: %w: %.500s", at, code, exception.Message)
+	default:
+		return fmt.Errorf("clickhouse %s: %w; see the server's log, for the message may quote a row", at, code)
+	}
+}
 
 // rowRefused reports whether ClickHouse's error code blames a value in the
-// data, so that another try of the same rows must fail again. Every other
-// code, an unknown one too, is tried again: a missing table, a wrong password
-// or a full disk can be mended without touching the data.
+// data, so that another try of the same rows must fail again: a constraint, or
+// the query of a materialized view that cannot read a value. Every other code,
+// an unknown one too, is tried again: a missing table, a wrong password or a
+// full disk can be mended without touching the data.
 //
 // Source: ClickHouse's src/Common/ErrorCodes.cpp.
 func rowRefused(code proto.Error) bool {
 	switch code {
 	case proto.ErrCannotParseText,
+		proto.ErrCannotParseEscapeSequence,
+		proto.ErrCannotParseQuotedString,
 		proto.ErrCannotParseInputAssertionFailed,
 		proto.ErrCannotParseDate,
 		proto.ErrCannotParseDatetime,
 		proto.ErrCannotParseNumber,
 		proto.ErrCannotParseUUID,
+		proto.ErrCannotParseDomainValueFromString,
+		proto.ErrCannotParseBool,
+		proto.ErrCannotParseIpv4,
+		proto.ErrCannotParseIpv6,
+		proto.ErrUnexpectedDataAfterParsedValue,
 		proto.ErrArgumentOutOfBound,
 		proto.ErrIncorrectData,
 		proto.ErrTooLargeStringSize,
 		proto.ErrSizesOfArraysDontMatch,
+		proto.ErrSizesOfNestedColumnsAreInconsistent,
 		proto.ErrFunctionThrowIfValueIsNonZero,
 		proto.ErrDecimalOverflow,
 		proto.ErrValueIsOutOfRangeOfDataType,
 		proto.ErrCannotInsertNullInOrdinaryColumn,
 		proto.ErrViolatedConstraint,
 		proto.ErrUnknownElementOfEnum:
+		return true
+	default:
+		return false
+	}
+}
+
+// blamesServer reports whether the error's message speaks of the server or of
+// the tables, and so can be repeated in a log.
+func blamesServer(code proto.Error) bool {
+	switch code {
+	case proto.ErrNoSuchColumnInTable,
+		proto.ErrUnknownIdentifier,
+		proto.ErrUnknownTable,
+		proto.ErrSyntaxError,
+		proto.ErrUnknownDatabase,
+		proto.ErrUnknownSetting,
+		proto.ErrTimeoutExceeded,
+		proto.ErrReadonly,
+		proto.ErrUnknownUser,
+		proto.ErrWrongPassword,
+		proto.ErrRequiredPassword,
+		proto.ErrIPAddressNotAllowed,
+		proto.ErrQuotaExceeded,
+		proto.ErrTooManySimultaneousQueries,
+		proto.ErrTableIsDropped,
+		proto.ErrNoZookeeper,
+		proto.ErrAborted,
+		proto.ErrMemoryLimitExceeded,
+		proto.ErrTableIsReadOnly,
+		proto.ErrNotEnoughSpace,
+		proto.ErrTooManyParts,
+		proto.ErrQueryWasCancelled,
+		proto.ErrAccessDenied,
+		proto.ErrAuthenticationFailed,
+		proto.ErrKeeperException:
 		return true
 	default:
 		return false

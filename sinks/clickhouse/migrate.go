@@ -132,8 +132,7 @@ func (m *Migrator) Close() error {
 }
 
 func (m *Migrator) explain(err error) error {
-	var dirty migrate.ErrDirty
-	if errors.As(err, &dirty) {
+	if dirty, ok := errors.AsType[migrate.ErrDirty](err); ok {
 		return fmt.Errorf("migrations: version %d stopped half-way in database %s; see its file under schema/migrations, "+
 			"undo by hand what it did, set the version in schema_migrations, and run the migration again", dirty.Version, m.cfg.Database)
 	}
