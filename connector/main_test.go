@@ -120,7 +120,7 @@ type process struct {
 
 func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(os.Args[0], args...), output: &output{}, done: make(chan struct{})} //nolint:gosec,noctx // The test's own binary, ended by the test.
+	p := &process{t: t, cmd: exec.Command(os.Args[0], args...), output: &output{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asConnector+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {

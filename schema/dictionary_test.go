@@ -52,7 +52,7 @@ func TestDictionaryListsTheViewsOfTheMigrations(t *testing.T) {
 		have = append(have, row[1])
 		columns[row[1]] = row[2]
 	}
-	for _, created := range regexp.MustCompile(`(?s)CREATE VIEW (\w+) AS\s+(?:WITH\s.*?)?SELECT\s(.*?)\sFROM\b`).FindAllStringSubmatch(string(sql), -1) {
+	for _, created := range regexp.MustCompile(`(?s)CREATE (?:OR REPLACE )?VIEW (\w+) AS\s+(?:WITH\s.*?)?SELECT\s(.*?)\sFROM\b`).FindAllStringSubmatch(string(sql), -1) {
 		name, selected := created[1], created[2]
 		want = append(want, name)
 		if strings.TrimSpace(selected) == "*" {

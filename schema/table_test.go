@@ -202,7 +202,7 @@ func TestTables(t *testing.T) {
 
 // TestMigrationsMakeTheTables holds the SQL and the tables of the code together.
 func TestMigrationsMakeTheTables(t *testing.T) {
-	create := regexp.MustCompile(`(?s)CREATE TABLE (\w+)\s*\n\((.*?)\n\)\n`)
+	create := regexp.MustCompile(`(?s)CREATE TABLE (?:IF NOT EXISTS )?(\w+)\s*\n\((.*?)\n\)\n`)
 	codec := regexp.MustCompile(` CODEC\(.*\)$`)
 	made := map[string]string{}
 	for _, file := range []string{"migrations/0001_facts.up.sql", "migrations/0002_deliveries.up.sql"} {

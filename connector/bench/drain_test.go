@@ -101,7 +101,7 @@ log: {level: warn}
 		_, text := get(b, "http://"+admin+"/metrics")
 		return string(text)
 	}
-	const every = 40 * time.Millisecond
+	const every = 100 * time.Millisecond
 	sink.await(b, "the first fetch", every, func() bool {
 		return sum(metrics(), "loyaltyhouse_consumer_lag_records") > 0
 	})

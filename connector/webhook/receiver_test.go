@@ -346,6 +346,23 @@ func TestBufferFails(t *testing.T) {
 	}
 }
 
+// TestBufferTroubleInTheLog holds that one outage is not a line per request.
+func TestBufferTroubleInTheLog(t *testing.T) {
+	f := start(t, nil)
+	f.publisher.instead = func(context.Context, []webhook.Record) error { return errors.New("no broker answers") }
+	lines := func(skipped int) int {
+		return strings.Count(f.logs.String(), fmt.Sprintf(`"not_logged_since":%d,"error":"no broker answers"`, skipped))
+	}
+	for range 10 {
+		f.refused(t, f.request(t, pointsWebhook, pointsBody), 503, "buffer_unavailable")
+	}
+	f.clock.move(time.Minute)
+	f.refused(t, f.request(t, pointsWebhook, pointsBody), 503, "buffer_unavailable")
+	if first, later := lines(0), lines(9); first != 1 || later != 1 {
+		t.Errorf("%d lines say that none was left out and %d that 9 were, want one of each:\n%s", first, later, f.logs)
+	}
+}
+
 // hold makes the publisher wait with what contains "hold" until release is called.
 func hold(f *fixture) (release func()) {
 	held := make(chan struct{})

@@ -2,9 +2,10 @@
 -- sorting key, and ReplacingMergeTree keeps the one with the latest
 -- normalized_at. Read them through the views, which collapse at any moment.
 -- The deduplication window makes a repeated insert of one Kafka range store
--- nothing. It counts the inserts of all partitions together.
+-- nothing. It counts the inserts of all partitions together. Several connectors
+-- may run these statements at once, so each can be repeated.
 
-CREATE TABLE fact_points
+CREATE TABLE IF NOT EXISTS fact_points
 (
     event_id UUID CODEC(NONE),
     shop_id String CODEC(ZSTD(1)),
@@ -28,7 +29,7 @@ PARTITION BY toYYYYMM(updated_at)
 ORDER BY (shop_id, buyer_id, updated_at, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE TABLE fact_store_credits
+CREATE TABLE IF NOT EXISTS fact_store_credits
 (
     event_id UUID CODEC(NONE),
     shop_id String CODEC(ZSTD(1)),
@@ -53,7 +54,7 @@ PARTITION BY toYYYYMM(updated_at)
 ORDER BY (shop_id, buyer_id, updated_at, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE TABLE fact_gift_cards
+CREATE TABLE IF NOT EXISTS fact_gift_cards
 (
     event_id UUID CODEC(NONE),
     shop_id String CODEC(ZSTD(1)),
@@ -79,7 +80,7 @@ PARTITION BY toYYYYMM(updated_at)
 ORDER BY (shop_id, buyer_id, updated_at, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE TABLE fact_customer_changes
+CREATE TABLE IF NOT EXISTS fact_customer_changes
 (
     event_id UUID CODEC(NONE),
     shop_id String CODEC(ZSTD(1)),

@@ -1,7 +1,7 @@
 -- What came in, delivery by delivery, and what could not become a row. The
 -- time for which raw_webhooks keeps its rows is set from the configuration.
 
-CREATE TABLE raw_webhooks
+CREATE TABLE IF NOT EXISTS raw_webhooks
 (
     event_id UUID CODEC(NONE),
     webhook_id String CODEC(ZSTD(1)),
@@ -18,7 +18,7 @@ PARTITION BY toYYYYMM(received_at)
 ORDER BY (shop_id, received_at)
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
-CREATE TABLE dead_letters
+CREATE TABLE IF NOT EXISTS dead_letters
 (
     stage LowCardinality(String),
     reason LowCardinality(String),

@@ -1,13 +1,13 @@
 -- What analysts read. FINAL collapses resends that are not merged yet, so that
 -- each event counts once at any moment.
 
-CREATE VIEW points AS SELECT * FROM fact_points FINAL;
+CREATE OR REPLACE VIEW points AS SELECT * FROM fact_points FINAL;
 
-CREATE VIEW store_credits AS SELECT * FROM fact_store_credits FINAL;
+CREATE OR REPLACE VIEW store_credits AS SELECT * FROM fact_store_credits FINAL;
 
-CREATE VIEW gift_cards AS SELECT * FROM fact_gift_cards FINAL;
+CREATE OR REPLACE VIEW gift_cards AS SELECT * FROM fact_gift_cards FINAL;
 
-CREATE VIEW customer_changes AS SELECT * FROM fact_customer_changes FINAL;
+CREATE OR REPLACE VIEW customer_changes AS SELECT * FROM fact_customer_changes FINAL;
 
 -- The latest balance that an event tells, and the changes since of events that
 -- tell none. Webhooks may arrive in any order, so updated_at decides. Of events
@@ -18,7 +18,7 @@ CREATE VIEW customer_changes AS SELECT * FROM fact_customer_changes FINAL;
 -- told:   (balance after, balance before, event_id, …) of the latest millisecond that tells one
 -- untold: (updated_at, delta, event_id, …) of every event that tells none
 
-CREATE VIEW points_balances AS
+CREATE OR REPLACE VIEW points_balances AS
 WITH
     arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known,
     arraySort(e -> (e.1, e.3), arrayFilter(e -> e.1 > told_at, untold)) AS since
@@ -44,7 +44,7 @@ FROM
 
 -- The balance is the customer's, whichever code the latest change names.
 
-CREATE VIEW store_credit_balances AS
+CREATE OR REPLACE VIEW store_credit_balances AS
 WITH
     arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known,
     arraySort(e -> (e.1, e.3), arrayFilter(e -> e.1 > told_at, untold)) AS since
@@ -73,7 +73,7 @@ FROM
 -- One row per card, whoever holds it. Its original value is the latest that an
 -- event tells. Whether it expires is what the latest event says.
 
-CREATE VIEW gift_card_balances AS
+CREATE OR REPLACE VIEW gift_card_balances AS
 WITH
     arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known,
     arraySort(e -> (e.1, e.3), arrayFilter(e -> e.1 > told_at, untold)) AS since
@@ -106,7 +106,7 @@ FROM
 -- one second the one that was delivered last counts. Only columns of the sorting
 -- key are asked before FINAL collapses resends, so that no wrong row survives.
 
-CREATE VIEW customers AS
+CREATE OR REPLACE VIEW customers AS
 SELECT *
 FROM fact_customer_changes FINAL
 PREWHERE (shop_id, customer_id, updated_at) IN

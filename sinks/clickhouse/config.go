@@ -99,6 +99,9 @@ func (c Config) Validate() error {
 	if c.RawWebhooksTTLDays < 0 {
 		wrong("raw_webhooks_ttl_days: must be 0 (keep for ever) or more, is %d", c.RawWebhooksTTLDays)
 	}
+	if !c.TLS.Enabled && c.TLS != (TLSConfig{}) {
+		wrong("tls.enabled: must be true for the other keys of tls to count")
+	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		wrong("tls.cert_file: cert_file and key_file go together; set both or neither")
 	}
