@@ -22,7 +22,8 @@ type Config struct {
 	MaxBodyBytes int64 `yaml:"max_body_bytes"`
 	// MaxInFlight bounds the requests that are worked on at once.
 	MaxInFlight int `yaml:"max_in_flight"`
-	// MaxInFlightBytes bounds the memory of the bodies that are worked on at once.
+	// MaxInFlightBytes bounds the memory of the bodies above 64 KiB that are worked
+	// on at once; MaxInFlight bounds that of the smaller ones.
 	MaxInFlightBytes int64 `yaml:"max_in_flight_bytes"`
 	// MaxConnections bounds the open connections.
 	MaxConnections int `yaml:"max_connections"`
