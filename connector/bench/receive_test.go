@@ -45,24 +45,27 @@ log: {level: warn}
 	bare := startRole(b, "bare-receiver", "ADDRESS="+bareAddress)
 	bare.line(b)
 
-	deliveries := history(b, webhooksPerRound)
-	send(b, address, deliveries[:webhooksPerRound/4])
-	send(b, bareAddress, deliveries[:webhooksPerRound/4])
-
-	results := series{}
-	for b.Loop() {
-		cpu, s := measured(b, receiver, address, deliveries)
-		bareCPU, bareSummary := measured(b, bare, bareAddress, deliveries)
-		results.add("acks/s", perSecond(s.Accepted, s.Duration))
-		results.add("p50-ms", milliseconds(s.P50))
-		results.add("p99-ms", milliseconds(s.P99))
-		results.add("cpu-us/webhook", cpu)
-		results.add("x-bare", cpu/bareCPU)
-		results.add("bare-acks/s", perSecond(bareSummary.Accepted, bareSummary.Duration))
-		results.add("bare-cpu-us/webhook", bareCPU)
+	for _, load := range []struct{ name, topic string }{{"mixed", ""}, {"points", simulate.TopicPoints}} {
+		deliveries := history(b, load.topic)
+		b.Run(load.name, func(b *testing.B) {
+			send(b, address, deliveries[:webhooksPerRound/4])
+			send(b, bareAddress, deliveries[:webhooksPerRound/4])
+			results := series{}
+			for b.Loop() {
+				cpu, s := measured(b, receiver, address, deliveries)
+				bareCPU, bareSummary := measured(b, bare, bareAddress, deliveries)
+				results.add("acks/s", perSecond(s.Accepted, s.Duration))
+				results.add("p50-ms", milliseconds(s.P50))
+				results.add("p99-ms", milliseconds(s.P99))
+				results.add("cpu-us/webhook", cpu)
+				results.add("x-bare", cpu/bareCPU)
+				results.add("bare-acks/s", perSecond(bareSummary.Accepted, bareSummary.Duration))
+				results.add("bare-cpu-us/webhook", bareCPU)
+			}
+			results.add("MB", receiver.peakMB(b))
+			results.report(b)
+		})
 	}
-	results.add("MB", receiver.peakMB(b))
-	results.report(b)
 }
 
 // BenchmarkServe sends webhooks to `connector serve`, which is receiver, broker
@@ -77,7 +80,7 @@ log: {level: warn}
 embedded: {data_dir: "%s", clickhouse: {native_port: 0, http_port: 0}}
 `, address, secret, admin, b.TempDir())))
 	p.awaitOK(b, "http://"+admin+"/readyz")
-	deliveries := history(b, webhooksPerRound)
+	deliveries := history(b, "")
 	send(b, address, deliveries[:webhooksPerRound/4])
 
 	results := series{}
@@ -92,20 +95,22 @@ embedded: {data_dir: "%s", clickhouse: {native_port: 0, http_port: 0}}
 	results.report(b)
 }
 
-// history returns deliveries that a receiver must all accept.
-func history(b *testing.B, n int) []simulate.Delivery {
+// history returns deliveries of a topic, or of all, that a receiver must accept.
+func history(b *testing.B, topic string) []simulate.Delivery {
 	b.Helper()
 	cfg := simulate.DefaultConfig()
-	cfg.Count, cfg.BadRatio = n, 0
+	cfg.Count, cfg.BadRatio = 4*webhooksPerRound, 0
 	g := simulate.New(cfg)
-	deliveries := make([]simulate.Delivery, n)
-	for i := range deliveries {
+	deliveries := make([]simulate.Delivery, 0, webhooksPerRound)
+	for len(deliveries) < webhooksPerRound {
 		d, ok := g.Next()
 		if !ok {
-			b.Fatalf("the history has only %d deliveries", i)
+			b.Fatalf("the history has only %d deliveries of topic %s", len(deliveries), topic)
 		}
-		d.Customer = i // All connections are kept busy; the order does not matter here.
-		deliveries[i] = d
+		if topic == "" || d.Topic == topic {
+			d.Customer = len(deliveries) // All connections are kept busy; the order does not matter here.
+			deliveries = append(deliveries, d)
+		}
 	}
 	return deliveries
 }

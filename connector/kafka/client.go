@@ -69,9 +69,9 @@ func NewClient(config Config, options Options) (*Client, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	tls, err := config.TLS.load()
+	tls, err := config.TLS.Load()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("kafka tls.%w", err)
 	}
 	mechanism, err := config.SASL.load()
 	if err != nil {

@@ -1,8 +1,6 @@
 package kafka
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
 
+	"loyaltyhouse/config/clienttls"
 	"loyaltyhouse/schema/strictyaml"
 )
 
@@ -46,10 +45,10 @@ type Config struct {
 	// TopicPrefix begins the name of every topic of this program.
 	TopicPrefix string `yaml:"topic_prefix"`
 
-	Topics   TopicConfig    `yaml:"topics"`
-	Producer ProducerConfig `yaml:"producer"`
-	TLS      TLSConfig      `yaml:"tls"`
-	SASL     SASLConfig     `yaml:"sasl"`
+	Topics   TopicConfig      `yaml:"topics"`
+	Producer ProducerConfig   `yaml:"producer"`
+	TLS      clienttls.Config `yaml:"tls"`
+	SASL     SASLConfig       `yaml:"sasl"`
 }
 
 // TopicConfig says how missing topics are created. A topic that exists is left
@@ -79,21 +78,6 @@ type TopicConfig struct {
 
 	// MaxMessageBytes bounds one batch of records as it is stored.
 	MaxMessageBytes int `yaml:"max_message_bytes"`
-}
-
-// TLSConfig encrypts the connections. Certificates are always verified.
-type TLSConfig struct {
-	Enabled bool `yaml:"enabled"`
-
-	// CAFile holds the authorities to trust, in PEM; empty means the system's.
-	CAFile string `yaml:"ca_file"`
-
-	// CertFile and KeyFile authenticate this program to the brokers, in PEM.
-	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
-
-	// ServerName is the name to verify; empty means the host that is dialled.
-	ServerName string `yaml:"server_name"`
 }
 
 // SASLConfig authenticates this program by a password.
@@ -143,7 +127,7 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.Topics.validate()...)
 	errs = append(errs, c.Producer.validate()...)
-	errs = append(errs, c.TLS.validate()...)
+	errs = append(errs, strictyaml.Under("tls", c.TLS.Validate()))
 	errs = append(errs, c.SASL.validate()...)
 	return errors.Join(errs...)
 }
@@ -185,42 +169,6 @@ func (t TopicConfig) validate() (errs []error) {
 			t.ReplicationFactor, t.MinInSyncReplicas))
 	}
 	return errs
-}
-
-func (t TLSConfig) validate() (errs []error) {
-	if (t.CertFile == "") != (t.KeyFile == "") {
-		errs = append(errs, errors.New("tls.cert_file: must be set together with tls.key_file"))
-	}
-	if !t.Enabled && t != (TLSConfig{}) {
-		errs = append(errs, errors.New("tls.enabled: must be true when another field of tls is set"))
-	}
-	return errs
-}
-
-// load reads the files and returns nil when TLS is off.
-func (t TLSConfig) load() (*tls.Config, error) {
-	if !t.Enabled {
-		return nil, nil
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(filepath.Clean(t.CAFile))
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca_file: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.ca_file: %s holds no certificate in PEM", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		certificate, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert_file: %w", err)
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	return config, nil
 }
 
 func (s SASLConfig) validate() (errs []error) {

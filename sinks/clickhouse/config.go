@@ -1,8 +1,6 @@
 package clickhouse
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
+	"loyaltyhouse/config/clienttls"
 	"loyaltyhouse/schema/strictyaml"
 )
 
@@ -24,8 +23,8 @@ type Config struct {
 	Username  string          `yaml:"username"`
 	Password  string          `yaml:"password"`
 	// PasswordFile holds the password instead; a line break at its end is dropped.
-	PasswordFile string    `yaml:"password_file"`
-	TLS          TLSConfig `yaml:"tls"`
+	PasswordFile string           `yaml:"password_file"`
+	TLS          clienttls.Config `yaml:"tls"`
 	// Compression of the native protocol: lz4, zstd or none.
 	Compression    string        `yaml:"compression"`
 	DialTimeout    time.Duration `yaml:"dial_timeout"`
@@ -34,17 +33,6 @@ type Config struct {
 	// RawWebhooksTTLDays deletes deliveries from raw_webhooks after so many days;
 	// 0 keeps them for ever.
 	RawWebhooksTTLDays int `yaml:"raw_webhooks_ttl_days"`
-}
-
-// TLSConfig turns TLS on for the native protocol.
-type TLSConfig struct {
-	Enabled bool `yaml:"enabled"`
-	// CAFile replaces the system's certificate authorities.
-	CAFile string `yaml:"ca_file"`
-	// CertFile and KeyFile are the client's certificate, where the server wants one.
-	CertFile   string `yaml:"cert_file"`
-	KeyFile    string `yaml:"key_file"`
-	ServerName string `yaml:"server_name"`
 }
 
 // DefaultConfig returns the defaults.
@@ -99,12 +87,7 @@ func (c Config) Validate() error {
 	if c.RawWebhooksTTLDays < 0 {
 		wrong("raw_webhooks_ttl_days: must be 0 (keep for ever) or more, is %d", c.RawWebhooksTTLDays)
 	}
-	if !c.TLS.Enabled && c.TLS != (TLSConfig{}) {
-		wrong("tls.enabled: must be true for the other keys of tls to count")
-	}
-	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		wrong("tls.cert_file: cert_file and key_file go together; set both or neither")
-	}
+	errs = append(errs, strictyaml.Under("tls", c.TLS.Validate()))
 	return errors.Join(errs...)
 }
 
@@ -118,9 +101,9 @@ func (c Config) options(database string) (*clickhouse.Options, error) {
 		}
 		password = strings.TrimRight(string(data), "\r\n")
 	}
-	security, err := c.TLS.config()
+	security, err := c.TLS.Load()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("clickhouse tls.%w", err)
 	}
 	return &clickhouse.Options{
 		Addr:             c.Addresses,
@@ -137,29 +120,4 @@ func (c Config) options(database string) (*clickhouse.Options, error) {
 			{Name: "loyaltyhouse"},
 		}},
 	}, nil
-}
-
-func (c TLSConfig) config() (*tls.Config, error) {
-	if !c.Enabled {
-		return nil, nil
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("clickhouse tls.ca_file: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("clickhouse tls.ca_file: %s holds no certificate in PEM form", c.CAFile)
-		}
-	}
-	if c.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("clickhouse tls.cert_file: %w", err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	return t, nil
 }

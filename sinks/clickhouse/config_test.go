@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"loyaltyhouse/config/clienttls"
 	"loyaltyhouse/schema/strictyaml"
 	"loyaltyhouse/sinks/clickhouse"
 )
@@ -21,7 +22,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	cfg := clickhouse.Config{
 		Addresses: strictyaml.List{"localhost", "localhost:9000"}, Database: "loyalty; DROP", Password: "secret", PasswordFile: "f",
 		Compression: "gzip", DialTimeout: -time.Second, RawWebhooksTTLDays: -1,
-		TLS: clickhouse.TLSConfig{CAFile: "ca.pem", CertFile: "cert.pem"},
+		TLS: clienttls.Config{CAFile: "ca.pem", CertFile: "cert.pem"},
 	}
 	want := `addresses: number 1 must be host:port, as in localhost:9000, is "localhost"
 database: must be letters, digits and _, is "loyalty; DROP"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -53,13 +54,14 @@ func unequalLists() (*schema.Table, schema.Row) {
 	panic("no contract has addresses")
 }
 
-func mustBuiltin() []*schema.Contract {
+// mustBuiltin returns the built-in contracts, parsed once.
+var mustBuiltin = sync.OnceValue(func() []*schema.Contract {
 	contracts, err := schema.Builtin()
 	if err != nil {
 		panic(err)
 	}
 	return contracts
-}
+})
 
 // destination is a database behind a proxy.
 type destination struct {

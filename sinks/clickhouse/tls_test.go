@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"loyaltyhouse/config/clienttls"
 	"loyaltyhouse/schema/strictyaml"
 	"loyaltyhouse/sinks/clickhouse"
 )
@@ -29,14 +30,14 @@ func TestTLS(t *testing.T) {
 	asks := newTLSServer(t, cert, key, tls.RequireAndVerifyClientCert)
 	for _, test := range []struct {
 		name string
-		tls  clickhouse.TLSConfig
+		tls  clienttls.Config
 		ok   bool
 	}{
-		{"with everything", clickhouse.TLSConfig{Enabled: true, CAFile: cert, CertFile: cert, KeyFile: key, ServerName: "warehouse.example"}, true},
-		{"without the client's certificate", clickhouse.TLSConfig{Enabled: true, CAFile: cert, ServerName: "warehouse.example"}, false},
-		{"with another server's name", clickhouse.TLSConfig{Enabled: true, CAFile: cert, CertFile: cert, KeyFile: key, ServerName: "else.example"}, false},
-		{"with another authority", clickhouse.TLSConfig{Enabled: true, CAFile: other, CertFile: cert, KeyFile: key, ServerName: "warehouse.example"}, false},
-		{"with the system's authorities", clickhouse.TLSConfig{Enabled: true, CertFile: cert, KeyFile: key, ServerName: "warehouse.example"}, false},
+		{"with everything", clienttls.Config{Enabled: true, CAFile: cert, CertFile: cert, KeyFile: key, ServerName: "warehouse.example"}, true},
+		{"without the client's certificate", clienttls.Config{Enabled: true, CAFile: cert, ServerName: "warehouse.example"}, false},
+		{"with another server's name", clienttls.Config{Enabled: true, CAFile: cert, CertFile: cert, KeyFile: key, ServerName: "else.example"}, false},
+		{"with another authority", clienttls.Config{Enabled: true, CAFile: other, CertFile: cert, KeyFile: key, ServerName: "warehouse.example"}, false},
+		{"with the system's authorities", clienttls.Config{Enabled: true, CertFile: cert, KeyFile: key, ServerName: "warehouse.example"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := clickhouse.DefaultConfig()

@@ -203,11 +203,13 @@ func TestBalances(t *testing.T) {
 				w.insert(t, factTable(l.table), rows...)
 			}
 			expect := func(state string) {
+				got := strings.Split(w.ask(t, "shop_id; "+l.columns(), l.view, "1"), "\n")
 				for i, test := range tests {
 					for j, o := range orders {
-						got := w.ask(t, l.columns(), l.view, fmt.Sprintf("shop_id = '%d/%d'", i, j))
-						if want := "someone, " + test.want; got != want {
-							t.Errorf("%s, %s, %s: the view has %q, want %q", state, test.name, o.name, got, want)
+						shop := fmt.Sprintf("%d/%d, ", i, j)
+						k := slices.IndexFunc(got, func(line string) bool { return strings.HasPrefix(line, shop) })
+						if k < 0 || got[k] != shop+"someone, "+test.want {
+							t.Errorf("%s, %s, %s: want %q; the view has\n%s", state, test.name, o.name, test.want, strings.Join(got, "\n"))
 						}
 					}
 				}
@@ -230,43 +232,38 @@ func ascending(n int) []int {
 // Whatever the order, the repetition and the batches in which a ledger's events
 // arrive, the view shows the balance after the last of them.
 func TestBalancesDoNotDependOnDelivery(t *testing.T) {
-	for _, l := range ledgers {
-		t.Run(l.view, func(t *testing.T) {
-			w := openWarehouse(t)
-			shop := 0
-			rapid.Check(t, func(rt *rapid.T) {
-				shop++
-				id := strconv.Itoa(shop)
-				var rows []schema.Row
-				var want []string
-				for account := range rapid.IntRange(1, 4).Draw(rt, "accounts") {
-					name := strconv.Itoa(account)
-					changes := drawLedger(rt)
-					for k, c := range changes {
-						n := rapid.IntRange(0, 1<<20).Draw(rt, "id")*100 + account*20 + k
-						for range rapid.IntRange(1, 3).Draw(rt, "deliveries") {
-							rows = append(rows, l.row(n, id, name, c))
-						}
-					}
-					last := changes[len(changes)-1]
-					balance := int64(0)
-					for _, c := range changes {
-						balance += c.delta
-					}
-					want = append(want, fmt.Sprintf("%s, %d, %s, %d", name, balance, last.scene, last.at))
+	w := openWarehouse(t)
+	shop := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		l := rapid.SampledFrom(ledgers).Draw(rt, "ledger")
+		shop++
+		id := strconv.Itoa(shop)
+		var rows []schema.Row
+		var want []string
+		for account := range rapid.IntRange(1, 4).Draw(rt, "accounts") {
+			name := strconv.Itoa(account)
+			changes := drawLedger(rt)
+			balance := int64(0)
+			for k, c := range changes {
+				balance += c.delta
+				n := rapid.IntRange(0, 1<<20).Draw(rt, "id")*100 + account*20 + k
+				for range rapid.IntRange(1, 3).Draw(rt, "deliveries") {
+					rows = append(rows, l.row(n, id, name, c))
 				}
-				rows = rapid.Permutation(rows).Draw(rt, "order")
-				for len(rows) > 0 {
-					n := rapid.IntRange(1, len(rows)).Draw(rt, "batch")
-					w.insert(t, factTable(l.table), rows[:n]...)
-					rows = rows[n:]
-				}
-				if got := w.ask(t, l.columns(), l.view, "shop_id = '"+id+"'"); got != strings.Join(want, "\n") {
-					rt.Fatalf("the view has\n%s\nwant\n%s", got, strings.Join(want, "\n"))
-				}
-			})
-		})
-	}
+			}
+			last := changes[len(changes)-1]
+			want = append(want, fmt.Sprintf("%s, %d, %s, %d", name, balance, last.scene, last.at))
+		}
+		rows = rapid.Permutation(rows).Draw(rt, "order")
+		for len(rows) > 0 {
+			n := rapid.IntRange((len(rows)+2)/3, len(rows)).Draw(rt, "batch")
+			w.insert(t, factTable(l.table), rows[:n]...)
+			rows = rows[n:]
+		}
+		if got := w.ask(t, l.columns(), l.view, "shop_id = '"+id+"'"); got != strings.Join(want, "\n") {
+			rt.Fatalf("the view has\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+		}
+	})
 }
 
 // drawLedger draws the history of one account. Of events within a millisecond
@@ -276,7 +273,7 @@ func drawLedger(rt *rapid.T) []change {
 	var changes []change
 	at, balance := int64(0), int64(0)
 	for range rapid.IntRange(1, 6).Draw(rt, "moments") {
-		at += rapid.SampledFrom([]int64{1, 2, 1000, 40 * 86400_000}).Draw(rt, "later")
+		at += rapid.SampledFrom([]int64{1, 2, 1000, 5 * 86400_000}).Draw(rt, "later")
 		n := rapid.SampledFrom([]int{1, 1, 1, 2, 3}).Draw(rt, "events")
 		sign := rapid.SampledFrom([]int64{1, -1}).Draw(rt, "sign")
 		for range n {
