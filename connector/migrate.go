@@ -63,7 +63,7 @@ this program. With migrate_on_start, which is the default, the sinks run
 					}
 					text := fmt.Sprintf("database %s has version %d of %d", s.ClickHouse.Database, version, m.Newest())
 					if dirty {
-						text += ", which stopped half-way"
+						text += ", which stopped half-way or is under way; run connector migrate up"
 					}
 					return text, nil
 				})

@@ -49,13 +49,18 @@ type Retrying struct {
 	errors *prometheus.CounterVec
 
 	mu      sync.Mutex
-	failing map[string]error // by topic and partition: the latest error of a batch being tried
-	since   time.Time
+	failing map[string]failure // by topic and partition
+}
+
+// A failure is the latest error of a batch that is being tried again.
+type failure struct {
+	err   error
+	since time.Time
 }
 
 // Retry decorates a sink. The counter has the labels sink and kind.
 func Retry(s Sink, name string, cfg RetryConfig, errorsTotal *prometheus.CounterVec, log *slog.Logger, now func() time.Time) *Retrying {
-	return &Retrying{Sink: s, name: name, cfg: cfg, log: log, now: now, errors: errorsTotal, failing: map[string]error{}}
+	return &Retrying{Sink: s, name: name, cfg: cfg, log: log, now: now, errors: errorsTotal, failing: map[string]failure{}}
 }
 
 // Write returns nil, a permanent error, or the context's.
@@ -97,10 +102,11 @@ func (r *Retrying) Write(ctx context.Context, b *Batch) error {
 func (r *Retrying) failed(where string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.failing) == 0 {
-		r.since = r.now()
+	since := r.now()
+	if before, ok := r.failing[where]; ok {
+		since = before.since
 	}
-	r.failing[where] = err
+	r.failing[where] = failure{err, since}
 }
 
 func (r *Retrying) recovered(where string) {
@@ -114,8 +120,8 @@ func (r *Retrying) recovered(where string) {
 func (r *Retrying) Ready() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for where, err := range r.failing {
-		return fmt.Errorf("sink %s: %s cannot be written since %s: %w", r.name, where, r.since.UTC().Format(time.RFC3339), err)
+	for where, f := range r.failing {
+		return fmt.Errorf("sink %s: %s cannot be written since %s: %w", r.name, where, f.since.UTC().Format(time.RFC3339), f.err)
 	}
 	return nil
 }

@@ -14,11 +14,21 @@ import (
 // programs to compare with it is.
 const roleVariable = "LOYALTYHOUSE_BENCH_ROLE"
 
+// programDir is where the connector is built; TestMain makes and removes it.
+var programDir string
+
 func TestMain(m *testing.M) {
 	embedded.RunChild()
 	switch role := os.Getenv(roleVariable); role {
 	case "":
-		os.Exit(m.Run())
+		dir, err := os.MkdirTemp("", "loyaltyhouse-bench-")
+		if err != nil {
+			fatal("bench", err)
+		}
+		programDir = dir
+		code := m.Run()
+		_ = os.RemoveAll(dir) // What is left lies in the system's temporary directory.
+		os.Exit(code)
 	case "bare-receiver":
 		fatal(role, bareReceiver())
 	case "bare-insert":

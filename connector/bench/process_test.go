@@ -34,11 +34,7 @@ const patience = 2 * time.Minute
 // buildConnector returns the program that is measured, built once for all
 // benchmarks.
 var buildConnector = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "loyaltyhouse-bench-")
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(dir, "connector")
+	program := filepath.Join(programDir, "connector")
 	out, err := exec.Command("go", "build", "-trimpath", "-o", program, "loyaltyhouse/connector").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

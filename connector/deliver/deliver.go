@@ -63,6 +63,7 @@ type Deliverer struct {
 	metrics  *Metrics
 	log      *slog.Logger
 	now      func() time.Time
+	finish   time.Duration
 }
 
 // New returns a deliverer. The sink should be decorated with [sinks.Retry]: an
@@ -74,7 +75,7 @@ func New(cfg Config, sink sinks.Sink, consumer Consumer, publisher Publisher, m 
 		dead:     newDeadLetters(cfg, publisher, m, log, now),
 		tables:   map[string]*schema.Table{},
 		buffered: semaphore.NewWeighted(cfg.Batch.BufferBytes),
-		log:      log.With(slog.String("sink", cfg.Sink)), now: now,
+		log:      log.With(slog.String("sink", cfg.Sink)), now: now, finish: finishTimeout,
 	}
 	for _, t := range cfg.Tables {
 		topic := cfg.TopicPrefix + t.Topic
@@ -219,7 +220,7 @@ func (w *worker) release() {
 // deliver writes the batch and commits. When the generation ends meanwhile it
 // may still finish within finishTimeout.
 func (w *worker) deliver(ctx context.Context) error {
-	finishing, cancel := withGrace(ctx, finishTimeout)
+	finishing, cancel := withGrace(ctx, w.finish)
 	defer cancel()
 	batch := &sinks.Batch{Topic: w.p.Topic, Partition: w.p.ID, Table: w.tables[w.p.Topic]}
 	for _, r := range w.batch.records {

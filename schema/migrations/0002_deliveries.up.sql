@@ -5,13 +5,13 @@ CREATE TABLE IF NOT EXISTS raw_webhooks
 (
     event_id UUID CODEC(NONE),
     webhook_id String CODEC(ZSTD(1)),
-    topic LowCardinality(String),
-    shop_id String CODEC(ZSTD(1)),
+    topic LowCardinality(String) CODEC(ZSTD(1)),
+    shop_id String,
     received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     body String CODEC(ZSTD(1)),
-    shop_domain LowCardinality(String),
-    merchant_id String CODEC(ZSTD(1)),
-    api_version LowCardinality(String)
+    shop_domain LowCardinality(String) CODEC(ZSTD(1)),
+    merchant_id String,
+    api_version LowCardinality(String) CODEC(ZSTD(1))
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)
@@ -20,21 +20,21 @@ SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS dead_letters
 (
-    stage LowCardinality(String),
-    reason LowCardinality(String),
+    stage LowCardinality(String) CODEC(ZSTD(1)),
+    reason LowCardinality(String) CODEC(ZSTD(1)),
     detail String CODEC(ZSTD(1)),
-    topic LowCardinality(String),
-    shop_id String CODEC(ZSTD(1)),
+    topic LowCardinality(String) CODEC(ZSTD(1)),
+    shop_id String,
     webhook_id String CODEC(ZSTD(1)),
     received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     body String CODEC(ZSTD(1)),
     event_id UUID CODEC(NONE),
-    shop_domain LowCardinality(String),
-    merchant_id String CODEC(ZSTD(1)),
-    api_version LowCardinality(String),
-    sink LowCardinality(String),
-    kafka_partition Nullable(Int64) CODEC(ZSTD(1)),
-    kafka_offset Nullable(Int64) CODEC(ZSTD(1))
+    shop_domain LowCardinality(String) CODEC(ZSTD(1)),
+    merchant_id String,
+    api_version LowCardinality(String) CODEC(ZSTD(1)),
+    sink LowCardinality(String) CODEC(ZSTD(1)),
+    kafka_partition Nullable(Int64) CODEC(T64, ZSTD(1)),
+    kafka_offset Nullable(Int64) CODEC(T64, ZSTD(1))
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)

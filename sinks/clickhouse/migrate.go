@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/golang-migrate/migrate/v4"
+	"github.com/golang-migrate/migrate/v4/database"
 	migrateclickhouse "github.com/golang-migrate/migrate/v4/database/clickhouse"
 	"github.com/golang-migrate/migrate/v4/source"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
@@ -17,9 +19,9 @@ import (
 
 // A Migrator creates and drops the warehouse's tables and views.
 type Migrator struct {
-	cfg     Config
-	migrate *migrate.Migrate
-	newest  uint
+	cfg      Config
+	migrate  *migrate.Migrate
+	versions []uint // in ascending order
 }
 
 // NewMigrator connects to the first server that answers and creates the
@@ -51,25 +53,23 @@ func NewMigrator(ctx context.Context, cfg Config) (*Migrator, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("migrations: %w", err), db.Close())
 	}
-	newest, err := newestVersion(files)
+	versions, err := listVersions(files)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Migrator{cfg: cfg, migrate: m, newest: newest}, nil
+	return &Migrator{cfg: cfg, migrate: m, versions: versions}, nil
 }
 
-func newestVersion(files source.Driver) (uint, error) {
+func listVersions(files source.Driver) (versions []uint, err error) {
 	version, err := files.First()
 	for err == nil {
-		var next uint
-		if next, err = files.Next(version); err == nil {
-			version = next
-		}
+		versions = append(versions, version)
+		version, err = files.Next(version)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("migrations: %w", err)
+		return nil, fmt.Errorf("migrations: %w", err)
 	}
-	return version, nil
+	return versions, nil
 }
 
 func createDatabase(ctx context.Context, options *clickhouse.Options, database string) error {
@@ -85,13 +85,24 @@ func createDatabase(ctx context.Context, options *clickhouse.Options, database s
 }
 
 // Up brings the schema to the newest version and sets the configured TTL. It
-// reports the version before and after.
+// reports the version before and after. A migration that a crash stopped
+// half-way is run again from its beginning: every file may be.
 func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
-	if before, _, err = m.Status(); err != nil {
+	before, dirty, err := m.Status()
+	if err != nil {
 		return 0, 0, err
 	}
+	if dirty {
+		previous := database.NilVersion
+		if i := slices.Index(m.versions, before); i > 0 {
+			previous = int(m.versions[i-1]) //nolint:gosec // Versions are small.
+		}
+		if err := m.migrate.Force(previous); err != nil {
+			return before, before, fmt.Errorf("migrations: %w", err)
+		}
+	}
 	if err := m.migrate.Up(); err != nil && !errors.Is(err, migrate.ErrNoChange) {
-		return before, before, m.explain(err)
+		return before, before, fmt.Errorf("migrations: %w", err)
 	}
 	if after, _, err = m.Status(); err != nil {
 		return before, 0, err
@@ -101,14 +112,21 @@ func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 
 // Down drops every table and view, with all their data.
 func (m *Migrator) Down() error {
-	if err := m.migrate.Down(); err != nil && !errors.Is(err, migrate.ErrNoChange) {
-		return m.explain(err)
+	version, dirty, err := m.Status()
+	if err == nil && dirty {
+		err = m.migrate.Force(int(version)) //nolint:gosec // Versions are small.
+	}
+	if err == nil {
+		err = m.migrate.Down()
+	}
+	if err != nil && !errors.Is(err, migrate.ErrNoChange) {
+		return fmt.Errorf("migrations: %w", err)
 	}
 	return nil
 }
 
 // Status returns the schema's version, 0 before the first migration. Dirty
-// tells that a migration stopped half-way.
+// tells that a migration stopped half-way, or is under way.
 func (m *Migrator) Status() (version uint, dirty bool, err error) {
 	version, dirty, err = m.migrate.Version()
 	if errors.Is(err, migrate.ErrNilVersion) {
@@ -122,21 +140,12 @@ func (m *Migrator) Status() (version uint, dirty bool, err error) {
 
 // Newest returns the version that Up leads to.
 func (m *Migrator) Newest() uint {
-	return m.newest
+	return m.versions[len(m.versions)-1]
 }
 
 // Close closes the connection.
 func (m *Migrator) Close() error {
-	source, database := m.migrate.Close()
-	return errors.Join(source, database)
-}
-
-func (m *Migrator) explain(err error) error {
-	if dirty, ok := errors.AsType[migrate.ErrDirty](err); ok {
-		return fmt.Errorf("migrations: version %d stopped half-way in database %s; see its file under schema/migrations, "+
-			"undo by hand what it did, set the version in schema_migrations, and run the migration again", dirty.Version, m.cfg.Database)
-	}
-	return fmt.Errorf("migrations: %w", err)
+	return errors.Join(m.migrate.Close())
 }
 
 func (m *Migrator) setTTL(ctx context.Context) error {

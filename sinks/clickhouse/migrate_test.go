@@ -89,20 +89,29 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 	expectStatus(t, m, newest)
 }
 
-func TestMigrationThatStoppedHalfWayIsExplained(t *testing.T) {
-	cfg := newWarehouse(t)
-	execute(t, connect(t), fmt.Sprintf("INSERT INTO %s.schema_migrations (version, dirty, sequence) VALUES (2, 1, %d)", cfg.Database, time.Now().Add(time.Hour).UnixNano()))
-	m := newMigrator(t, cfg)
-	defer func() { _ = m.Close() }()
-	if version, dirty, err := m.Status(); version != 2 || !dirty || err != nil {
-		t.Errorf("the status is version %d, dirty %v, error %v; want version 2, dirty", version, dirty, err)
-	}
-	_, _, up := m.Up(t.Context())
-	for _, err := range []error{up, m.Down()} {
-		want := "migrations: version 2 stopped half-way in database " + cfg.Database
-		if got := message(err); !strings.HasPrefix(got, want) || !strings.Contains(got, "schema_migrations") {
-			t.Errorf("the error is %q, want it to begin with %q and to say what to do", got, want)
+// A process that is killed in the middle of a migration leaves a mark. The next
+// one begins that migration again, whichever way it goes.
+func TestMigrationThatStoppedHalfWay(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		cfg := newWarehouse(t)
+		m := newMigrator(t, cfg)
+		defer func() { _ = m.Close() }()
+		stop := func() {
+			execute(t, connect(t), fmt.Sprintf("INSERT INTO %s.schema_migrations (version, dirty, sequence) VALUES (%d, 1, %d)", cfg.Database, version, time.Now().UnixNano()))
+			if got, dirty, err := m.Status(); int(got) != version || !dirty || err != nil {
+				t.Errorf("the status is version %d, dirty %v, error %v; want version %d, dirty", got, dirty, err, version)
+			}
 		}
+		stop()
+		if _, _, err := m.Up(t.Context()); err != nil {
+			t.Error(err)
+		}
+		expectStatus(t, m, m.Newest())
+		stop()
+		if err := m.Down(); err != nil {
+			t.Error(err)
+		}
+		expectStatus(t, m, 0)
 	}
 }
 

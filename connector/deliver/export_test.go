@@ -1,0 +1,10 @@
+package deliver
+
+import "time"
+
+// SetFinishTimeout replaces the time that a batch has to be finished in when
+// its generation has ended.
+func (d *Deliverer) SetFinishTimeout(timeout time.Duration) { d.finish = timeout }
+
+// FetchBytes is how much one fetch may bring.
+const FetchBytes = fetchBytes

@@ -1,0 +1,140 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"pgregory.net/rapid"
+
+	"loyaltyhouse/connector/kafka"
+	"loyaltyhouse/schema"
+	"loyaltyhouse/sinks"
+)
+
+// picky is a sink that refuses batches with a poisonous row, and tells the
+// first one's position or not.
+type picky struct {
+	poison map[int64]bool
+	tells  bool
+	stored []int64
+	writes int
+}
+
+func (p *picky) Write(_ context.Context, b *sinks.Batch) error {
+	p.writes++
+	for i, r := range b.Records {
+		if p.poison[r.Offset] {
+			if !p.tells {
+				i = -1
+			}
+			return sinks.Permanent(sinks.RowRefused, i, errors.New("poison"))
+		}
+	}
+	for _, r := range b.Records {
+		p.stored = append(p.stored, r.Offset)
+	}
+	return nil
+}
+
+func (p *picky) Ping(context.Context) error { return nil }
+func (p *picky) Close() error               { return nil }
+
+// letters collects dead letters.
+type letters struct {
+	table *schema.Table
+	rows  []schema.Row
+}
+
+func (l *letters) Publish(_ context.Context, messages ...kafka.Message) error {
+	for _, m := range messages {
+		row := make(schema.Row, len(l.table.Columns))
+		if err := schema.NewDecoder(l.table).Decode(m.Value, row); err != nil {
+			return err
+		}
+		l.rows = append(l.rows, row)
+	}
+	return nil
+}
+
+// Whatever rows of a batch are poisonous, they alone become dead letters, and
+// every other row is stored once, in order.
+func TestPoisonIsIsolated(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 200).Draw(rt, "rows")
+		offsets := rapid.SliceOfNDistinct(rapid.Int64Range(0, 1000), n, n, rapid.ID).Draw(rt, "offsets")
+		slices.Sort(offsets)
+		poisonous := rapid.SliceOfDistinct(rapid.SampledFrom(offsets), rapid.ID).Draw(rt, "poison")
+		slices.Sort(poisonous)
+		sink := &picky{poison: map[int64]bool{}, tells: rapid.Bool().Draw(rt, "tells")}
+		for _, offset := range poisonous {
+			sink.poison[offset] = true
+		}
+		dead := &letters{table: schema.DeadLetters()}
+		w := newWorker(t, sink, dead)
+		batch := &sinks.Batch{Topic: w.p.Topic, Table: w.tables[w.p.Topic]}
+		for _, offset := range offsets {
+			batch.Records = append(batch.Records, sinks.Record{Offset: offset, Value: []byte("{}")})
+		}
+		if err := w.write(t.Context(), batch); err != nil {
+			rt.Fatal(err)
+		}
+		clean := slices.DeleteFunc(slices.Clone(offsets), func(o int64) bool { return sink.poison[o] })
+		if !slices.Equal(sink.stored, clean) {
+			rt.Fatalf("stored are %v, want %v", sink.stored, clean)
+		}
+		var refused []int64
+		for _, row := range dead.rows {
+			refused = append(refused, row[dead.table.Index("kafka_offset")].Int)
+		}
+		if !slices.Equal(refused, poisonous) {
+			rt.Fatalf("dead letters are %v, want %v", refused, poisonous)
+		}
+		if most := 3*len(poisonous) + 1; sink.tells && sink.writes > most {
+			rt.Fatalf("%d writes for %d poisonous rows whose positions are told, want at most %d", sink.writes, len(poisonous), most)
+		}
+	})
+}
+
+func TestErrorOfAPartOfTheBatchStopsIt(t *testing.T) {
+	away := errors.New("away")
+	sink := &failing{after: 2, err: away}
+	w := newWorker(t, sink, &letters{table: schema.DeadLetters()})
+	batch := &sinks.Batch{Topic: w.p.Topic, Table: w.tables[w.p.Topic]}
+	for offset := range int64(8) {
+		batch.Records = append(batch.Records, sinks.Record{Offset: offset})
+	}
+	if err := w.write(t.Context(), batch); !errors.Is(err, away) {
+		t.Errorf("write returns %v, want %v", err, away)
+	}
+}
+
+// failing calls the first batches permanent errors, and then fails.
+type failing struct {
+	picky
+	after int
+	err   error
+}
+
+func (f *failing) Write(context.Context, *sinks.Batch) error {
+	if f.after--; f.after >= 0 {
+		return sinks.Permanent(sinks.RowRefused, -1, errors.New("poison"))
+	}
+	return f.err
+}
+
+func newWorker(t *testing.T, sink sinks.Sink, publisher Publisher) *worker {
+	t.Helper()
+	m, err := NewMetrics(prometheus.NewRegistry(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := schema.RawWebhooks()
+	d := New(Config{Sink: "test", TopicPrefix: "loyalty.", Tables: []*schema.Table{table}, Batch: DefaultBatchConfig()},
+		sink, nil, publisher, m, slog.New(slog.DiscardHandler), time.Now)
+	return &worker{Deliverer: d, p: &kafka.Partition{Topic: "loyalty." + table.Topic}, log: d.log}
+}
