@@ -114,12 +114,11 @@ type Decoder struct {
 	input  bytes.Buffer
 	json   *jsontext.Decoder
 	text   []byte
-	last   []string // each column's text in the row before, which is often the same
 }
 
 // NewDecoder returns a decoder of the table's rows.
 func NewDecoder(t *Table) *Decoder {
-	d := &Decoder{table: t, json: jsontext.NewDecoder(bytes.NewReader(nil)), last: make([]string, len(t.Columns))}
+	d := &Decoder{table: t, json: jsontext.NewDecoder(bytes.NewReader(nil))}
 	for _, c := range t.Columns {
 		d.quoted = append(d.quoted, []byte(strconv.Quote(c.Name)))
 		var alternative []byte
@@ -165,10 +164,9 @@ func (d *Decoder) Decode(value []byte, row Row) error {
 			hasEvent = true
 		}
 		row[i] = Value{List: row[i].List[:0]}
-		if err := d.value(c, raw, isBase64, d.last[i], &row[i]); err != nil {
+		if err := d.value(c, raw, isBase64, &row[i]); err != nil {
 			return &DecodeError{Column: c.Name, Reason: err.Error()}
 		}
-		d.last[i] = row[i].Text
 	}
 	if end, err := d.json.ReadToken(); err != nil || end.Kind() != '}' {
 		return &DecodeError{Reason: "the value is not valid JSON"}
@@ -209,10 +207,10 @@ func (d *Decoder) column(name []byte, hint int) (i int, isBase64 bool) {
 	return -1, false
 }
 
-func (d *Decoder) value(c *Column, raw jsontext.Value, isBase64 bool, last string, v *Value) error {
+func (d *Decoder) value(c *Column, raw jsontext.Value, isBase64 bool, v *Value) error {
 	switch {
 	case isBase64:
-		text, err := d.string(raw, "")
+		text, err := d.string(raw)
 		if err != nil {
 			return err
 		}
@@ -231,7 +229,7 @@ func (d *Decoder) value(c *Column, raw jsontext.Value, isBase64 bool, last strin
 		return nil
 	default:
 		v.Set = true
-		return d.scalar(c.Type, raw, last, v)
+		return d.scalar(c.Type, raw, v)
 	}
 }
 
@@ -252,7 +250,7 @@ func (d *Decoder) list(c *Column, raw jsontext.Value, v *Value) error {
 			return errors.New("is not a list")
 		}
 		value := Value{Set: true}
-		if err := d.scalar(c.Type, element, "", &value); err != nil {
+		if err := d.scalar(c.Type, element, &value); err != nil {
 			return err
 		}
 		v.List = append(v.List, value)
@@ -260,7 +258,7 @@ func (d *Decoder) list(c *Column, raw jsontext.Value, v *Value) error {
 	return nil
 }
 
-func (d *Decoder) scalar(t Type, raw jsontext.Value, last string, v *Value) error {
+func (d *Decoder) scalar(t Type, raw jsontext.Value, v *Value) error {
 	if t == Bool {
 		switch raw.Kind() {
 		case 't':
@@ -280,7 +278,7 @@ func (d *Decoder) scalar(t Type, raw jsontext.Value, last string, v *Value) erro
 		v.Int = n
 		return nil
 	}
-	text, err := d.string(raw, last)
+	text, err := d.string(raw)
 	if err != nil {
 		return err
 	}
@@ -314,17 +312,12 @@ func (d *Decoder) scalar(t Type, raw jsontext.Value, last string, v *Value) erro
 	return nil
 }
 
-// string returns the text of a JSON string: last itself where it is the same,
-// which spares a copy.
-func (d *Decoder) string(raw jsontext.Value, last string) (string, error) {
+func (d *Decoder) string(raw jsontext.Value) (string, error) {
 	if raw.Kind() != '"' {
 		return "", errors.New("is not a string")
 	}
 	if bytes.IndexByte(raw, '\\') < 0 {
-		if plain := raw[1 : len(raw)-1]; string(plain) != last {
-			return string(plain), nil
-		}
-		return last, nil
+		return string(raw[1 : len(raw)-1]), nil
 	}
 	text, err := jsontext.AppendUnquote(d.text[:0], raw)
 	if err != nil {

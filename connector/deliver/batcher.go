@@ -22,7 +22,7 @@ type BatchConfig struct {
 
 // DefaultBatchConfig returns the defaults.
 func DefaultBatchConfig() BatchConfig {
-	return BatchConfig{MaxRows: 50_000, MaxBytes: 16 << 20, MaxAge: time.Second, BufferBytes: 48 << 20}
+	return BatchConfig{MaxRows: 50_000, MaxBytes: 8 << 20, MaxAge: time.Second, BufferBytes: 24 << 20}
 }
 
 // Validate reports what cannot work. Each error begins with the key.

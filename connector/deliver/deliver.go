@@ -222,7 +222,10 @@ func (w *worker) release() {
 func (w *worker) deliver(ctx context.Context) error {
 	finishing, cancel := withGrace(ctx, w.finish)
 	defer cancel()
-	batch := &sinks.Batch{Topic: w.p.Topic, Partition: w.p.ID, Table: w.tables[w.p.Topic]}
+	batch := &sinks.Batch{
+		Topic: w.p.Topic, Partition: w.p.ID, Table: w.tables[w.p.Topic],
+		Records: make([]sinks.Record, 0, len(w.batch.records)),
+	}
 	for _, r := range w.batch.records {
 		batch.Records = append(batch.Records, sinks.Record{Offset: r.Offset, Value: r.Value})
 	}

@@ -95,7 +95,7 @@ func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 	if dirty {
 		previous := database.NilVersion
 		if i := slices.Index(m.versions, before); i > 0 {
-			previous = int(m.versions[i-1]) //nolint:gosec // Versions are small.
+			previous = int(m.versions[i-1])
 		}
 		if err := m.migrate.Force(previous); err != nil {
 			return before, before, fmt.Errorf("migrations: %w", err)
@@ -114,7 +114,7 @@ func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 func (m *Migrator) Down() error {
 	version, dirty, err := m.Status()
 	if err == nil && dirty {
-		err = m.migrate.Force(int(version)) //nolint:gosec // Versions are small.
+		err = m.migrate.Force(int(version))
 	}
 	if err == nil {
 		err = m.migrate.Down()
