@@ -162,6 +162,8 @@ func TestBalances(t *testing.T) {
 		{"two within a millisecond", []change{{1, 90, told(90), "a"}, {2, 10, told(100), "b"}, {2, -30, told(70), "c"}}, "70, c, 2"},
 		{"three within a millisecond", []change{{2, 10, told(110), "a"}, {2, 20, told(130), "b"}, {2, -5, told(125), "c"}}, "125, c, 2"},
 		{"back and forth within a millisecond", []change{{2, 10, told(110), "a"}, {2, -10, told(100), "b"}, {2, 10, told(110), "a"}}, "110, a, 2"},
+		{"forth and back within a millisecond", []change{{2, -10, told(100), "b"}, {2, 10, told(110), "a"}, {2, 10, told(110), "a"}}, "110, a, 2"},
+		{"once more, with ids the other way round", []change{{2, -10, told(100), "b"}, {2, 10, told(110), "a"}, {2, 10, told(110), "a"}}, "110, a, 2"},
 		{"nothing changed and then something, within a millisecond", []change{{2, 0, told(100), "a"}, {2, 10, told(110), "b"}}, "110, b, 2"},
 		{"nothing changed", []change{{1, 7, told(7), "a"}, {2, 0, told(7), "b"}}, "7, b, 2"},
 		{"untold since", []change{{1, 10, told(10), "a"}, {2, 5, null, "b"}, {3, -2, null, "c"}}, "13, c, 3"},
@@ -296,21 +298,24 @@ func drawLedger(rt *rapid.T) []change {
 func TestGiftCardBalancesAreThoseOfTheCard(t *testing.T) {
 	w := openWarehouse(t)
 	table := factTable("fact_gift_cards")
-	event := func(n int, at int64, buyer string, original, expires schema.Value) schema.Row {
+	event := func(n int, at int64, buyer string, balance, original, expires schema.Value) schema.Row {
 		return rowWith(table, n, map[string]schema.Value{
-			"shop_id": schema.TextValue("1"), "gift_card_code": schema.TextValue("card"), "updated_at": millis(at),
-			"buyer_id": schema.TextValue(buyer), "original_value_cents": original, "expires_at": expires,
+			"shop_id": schema.TextValue("1"), "gift_card_code": schema.TextValue("card"), "updated_at": millis(at), "buyer_id": schema.TextValue(buyer),
+			"balance_delta_cents": schema.IntValue(1), "current_balance_cents": balance, "original_value_cents": original, "expires_at": expires,
 		})
 	}
-	const columns = "buyer_id; ifNull(toString(original_value_cents), 'NULL'); ifNull(toString(toUnixTimestamp64Milli(expires_at) - 1767225600000), 'NULL')"
+	const columns = "buyer_id; current_balance_cents; ifNull(toString(original_value_cents), 'NULL'); ifNull(toString(toUnixTimestamp64Milli(expires_at) - 1767225600000), 'NULL')"
 	for _, step := range []struct {
 		row  schema.Row
 		want string
 	}{
-		{event(1, 10, "giver", told(5000), millis(99)), "giver, 5000, 99"},
-		{event(2, 20, "friend", told(5000), null), "friend, 5000, NULL"},
-		{event(3, 15, "giver", told(4000), millis(77)), "friend, 5000, NULL"},
-		{event(4, 30, "friend", null, millis(88)), "friend, 5000, 88"},
+		{event(1, 10, "giver", told(10), told(5000), millis(99)), "giver, 10, 5000, 99"},
+		{event(2, 20, "friend", told(20), told(5000), null), "friend, 20, 5000, NULL"},
+		{event(3, 15, "giver", told(30), told(4000), millis(77)), "friend, 20, 5000, NULL"},
+		{event(4, 30, "friend", told(40), null, millis(88)), "friend, 40, 5000, 88"},
+		{event(5, 40, "heir", null, null, millis(66)), "heir, 41, 5000, 66"},
+		{event(6, 50, "heir", null, null, null), "heir, 42, 5000, NULL"},
+		{event(7, 60, "heir", told(50), null, null), "heir, 50, 5000, NULL"},
 	} {
 		w.insert(t, table, step.row)
 		if got := w.ask(t, columns, "gift_card_balances", "gift_card_code = 'card'"); got != step.want {
