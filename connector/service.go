@@ -219,8 +219,10 @@ func (s *service) startReceiver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p := &publisher{producer: s.producer, prefix: s.cfg.Kafka.TopicPrefix, now: time.Now}
+	s.ready.add(part{Name: "publishing", forReceiver: true, check: p.check})
 	receiver, err := webhook.New( //nolint:contextcheck // Each request has its own context.
-		s.cfg.Receiver, secrets, normalizer, publisher{s.producer, s.cfg.Kafka.TopicPrefix}, s.registry, s.log, time.Now)
+		s.cfg.Receiver, secrets, normalizer, p, s.registry, s.log, time.Now)
 	if err != nil {
 		return err
 	}
@@ -230,21 +232,6 @@ func (s *service) startReceiver(ctx context.Context) error {
 	s.run(s.receiver.Serve)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "receiving webhooks", slog.String("address", s.receiver.Addr()), slog.String("path", webhook.Path))
 	return nil
-}
-
-// publisher is the receiver's way into Kafka.
-type publisher struct {
-	producer *kafka.Producer
-	prefix   string
-}
-
-// Publish implements webhook.Publisher.
-func (p publisher) Publish(ctx context.Context, records ...webhook.Record) error {
-	messages := make([]kafka.Message, len(records))
-	for i, r := range records {
-		messages[i] = kafka.Message{Topic: p.prefix + r.Topic, Key: r.Key, Value: r.Value}
-	}
-	return p.producer.Publish(ctx, messages...)
 }
 
 // prepare creates what is missing, topics first and tables then, and has each

@@ -194,8 +194,8 @@ func TestBufferAway(t *testing.T) {
 	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("answered %s, Retry-After %q; want 503 with Retry-After", resp.Status, resp.Header.Get("Retry-After"))
 	}
-	if parts := notReady(t, p.adminURL("/readyz/receiver")); parts["kafka"] == "" {
-		t.Errorf("/readyz/receiver does not name kafka: %v", parts)
+	if parts := notReady(t, p.adminURL("/readyz/receiver")); parts["kafka"] == "" || parts["publishing"] == "" {
+		t.Errorf("/readyz/receiver does not name kafka and publishing: %v", parts)
 	}
 }
 
