@@ -5,12 +5,16 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
 
 	"loyaltyhouse/config"
 	"loyaltyhouse/connector/embedded"
@@ -124,6 +128,54 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	reconciled(t, fmt.Sprintf("127.0.0.1:%d", p.native), g)
+	for _, table := range []string{"raw_webhooks", "dead_letters"} {
+		stored, records := storedRows(t, p, table), recordsOf(t, dataDir, "loyalty."+table)
+		if stored != records {
+			t.Errorf("%s has %d rows, Kafka has %d records", table, stored, records)
+		}
+	}
+}
+
+// storedRows counts a table as it is on disk. Its view, if it had one, would
+// collapse what was stored twice.
+func storedRows(t *testing.T, p ports, table string) (n int64) {
+	t.Helper()
+	cfg := clickhouse.DefaultConfig()
+	cfg.Addresses = []string{fmt.Sprintf("127.0.0.1:%d", p.native)}
+	conn, err := clickhouse.Connect(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.QueryRow(t.Context(), "SELECT toInt64(count()) FROM loyalty."+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// recordsOf counts the records of a topic in the broker of a running service.
+func recordsOf(t *testing.T, dataDir, topic string) (n int64) {
+	t.Helper()
+	transport := &kafkago.Transport{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dataDir, "broker", "socket", "kafka.sock"))
+	}}
+	defer transport.CloseIdleConnections()
+	client := &kafkago.Client{Addr: kafkago.TCP("broker:9092"), Transport: transport}
+	request := &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{topic: {}}}
+	for partition := range 2 {
+		request.Topics[topic] = append(request.Topics[topic], kafkago.LastOffsetOf(partition))
+	}
+	response, err := client.ListOffsets(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range response.Topics[topic] {
+		if p.Error != nil {
+			t.Fatal(p.Error)
+		}
+		n += p.LastOffset
+	}
+	return n
 }
 
 // SIGTERM under load: every answer was right, the end is orderly, and the next

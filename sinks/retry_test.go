@@ -92,7 +92,7 @@ func TestRetryEndsWithItsContext(t *testing.T) {
 		if _, permanent := sinks.IsPermanent(err); permanent || !errors.Is(err, errAway) {
 			t.Errorf("Write returns %v, want the destination's error", err)
 		}
-		if want := "sink test: batch loyalty.points/2/7-8 abandoned: "; !strings.HasPrefix(err.Error(), want) {
+		if want := "sink test: batch loyalty.points/2/7-8@1007 abandoned: "; !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("the error reads %q, want it to begin with %q", err, want)
 		}
 	})

@@ -37,7 +37,9 @@ type Batch struct {
 // A Record is one Kafka record: a row as [schema.Table.AppendRow] wrote it.
 type Record struct {
 	Offset int64
-	Value  []byte
+	// Timestamp is the record's own, in milliseconds since 1970.
+	Timestamp int64
+	Value     []byte
 }
 
 // First and Last are the offsets of the batch's first and last record.
@@ -54,9 +56,10 @@ func (b *Batch) Slice(i, j int) *Batch {
 }
 
 // Token names the batch's range. The same records of the same partition have
-// the same token, however often they are read (invariant 4).
+// the same token, however often they are read (invariant 4). The first record's
+// timestamp tells them from those of a topic that was deleted and made anew.
 func (b *Batch) Token() string {
-	return fmt.Sprintf("%s/%d/%d-%d", b.Topic, b.Partition, b.First(), b.Last())
+	return fmt.Sprintf("%s/%d/%d-%d@%d", b.Topic, b.Partition, b.First(), b.Last(), b.Records[0].Timestamp)
 }
 
 // A PermanentError says that a batch holds a record which will never be

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func batch(offsets ...int64) *sinks.Batch {
 	b := &sinks.Batch{Topic: "loyalty.points", Partition: 2}
 	for _, offset := range offsets {
-		b.Records = append(b.Records, sinks.Record{Offset: offset})
+		b.Records = append(b.Records, sinks.Record{Offset: offset, Timestamp: 1000 + offset})
 	}
 	return b
 }
@@ -26,9 +26,9 @@ func TestTokenNamesTheRange(t *testing.T) {
 		batch *sinks.Batch
 		want  string
 	}{
-		{b, "loyalty.points/2/10-15"},
-		{b.Slice(0, 2), "loyalty.points/2/10-11"},
-		{b.Slice(2, 3), "loyalty.points/2/15-15"},
+		{b, "loyalty.points/2/10-15@1010"},
+		{b.Slice(0, 2), "loyalty.points/2/10-11@1010"},
+		{b.Slice(2, 3), "loyalty.points/2/15-15@1015"},
 	} {
 		if got := test.batch.Token(); got != test.want {
 			t.Errorf("the token is %s, want %s", got, test.want)

@@ -1,10 +1,12 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -97,7 +99,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 // partition delivers one partition while it is assigned to this member.
 func (d *Deliverer) partition(ctx context.Context, p *kafka.Partition) error {
 	w := &worker{
-		Deliverer: d, p: p, next: p.Committed, batch: batcher{cfg: d.cfg.Batch},
+		Deliverer: d, p: p, committed: p.Committed, next: p.Committed, batch: batcher{cfg: d.cfg.Batch},
 		key: partitionKey{d.cfg.Sink, p.Topic, strconv.Itoa(p.ID)},
 		log: d.log.With(slog.String("topic", p.Topic), slog.Int("partition", p.ID)),
 	}
@@ -118,16 +120,22 @@ func (d *Deliverer) partition(ctx context.Context, p *kafka.Partition) error {
 // A worker delivers one partition in one generation.
 type worker struct {
 	*Deliverer
-	p        *kafka.Partition
-	next     int64 // the offset to fetch
-	pending  []kafka.Record
-	batch    batcher
-	reserved int64 // bytes of the batch and of what is pending, held from buffered
-	key      partitionKey
-	log      *slog.Logger
+	p         *kafka.Partition
+	committed int64 // the offset that the group has committed
+	next      int64 // the offset to fetch
+	pending   []kafka.Record
+	batch     batcher
+	reserved  int64 // bytes of the batch and of what is pending, held from buffered
+	key       partitionKey
+	log       *slog.Logger
 }
 
 func (w *worker) run(ctx context.Context) error {
+	if i, ok := parseIntent(w.p.Metadata); ok {
+		if err := w.resume(ctx, i); err != nil {
+			return err
+		}
+	}
 	for ctx.Err() == nil {
 		if err := w.fill(ctx); err != nil {
 			return err
@@ -139,6 +147,52 @@ func (w *worker) run(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// resume writes the range again that a member before this one was about to
+// write: it may have been stored, or not.
+func (w *worker) resume(ctx context.Context, i intent) error {
+	for ctx.Err() == nil && w.next <= i.Last {
+		records, end, err := w.p.Fetch(ctx, w.next, fetchBytes)
+		switch {
+		case errors.Is(err, kafka.ErrUnavailable):
+			continue // Fetch has paused and counted it.
+		case err != nil:
+			return err
+		case end <= w.next:
+			return w.rangeChanged(ctx, i) // The log ends before the range does.
+		}
+		w.pending = records
+		w.observe(end)
+		w.reserve(records) // A range is bounded; it is formed even beyond what may be buffered.
+		within, _ := slices.BinarySearchFunc(records, i.Last+1, func(r kafka.Record, offset int64) int { return cmp.Compare(r.Offset, offset) })
+		w.take(within)
+		if len(w.pending) > 0 {
+			break
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		// Whoever comes next resumes: what was formed so far must not be written.
+		w.batch.reset()
+		return nil
+	case len(w.batch.records) == 0 || intentOf(w.batch.records) != i:
+		return w.rangeChanged(ctx, i)
+	}
+	w.log.LogAttrs(ctx, slog.LevelInfo, "writing again the range that was under way before",
+		slog.Int64("first_offset", i.First), slog.Int64("last_offset", i.Last))
+	return w.deliver(ctx)
+}
+
+// rangeChanged tells that a pending range is not in the log as it was: records
+// were deleted, or the topic was made anew. What is left of it is delivered as a
+// batch of its own. Nothing that the log holds is lost, but rows that were
+// stored before may be stored twice, which the views collapse.
+func (w *worker) rangeChanged(ctx context.Context, i intent) error {
+	w.metrics.changedRanges.WithLabelValues(w.cfg.Sink, w.p.Topic).Inc()
+	w.log.LogAttrs(ctx, slog.LevelError, "the range that was under way is not in the topic as it was: were its records deleted, or the topic made anew? What is left is delivered; rows may be stored twice, which the views collapse",
+		slog.Int64("first_offset", i.First), slog.Int64("last_offset", i.Last), slog.Int("records", i.Records), slog.Int("found", len(w.batch.records)))
 	return nil
 }
 
@@ -217,8 +271,8 @@ func (w *worker) release() {
 	w.reserved = 0
 }
 
-// deliver writes the batch and commits. When the generation ends meanwhile it
-// may still finish within finishTimeout.
+// deliver commits the intent, writes the batch and commits its end. When the
+// generation ends meanwhile it may still finish within finishTimeout.
 func (w *worker) deliver(ctx context.Context) error {
 	finishing, cancel := withGrace(ctx, w.finish)
 	defer cancel()
@@ -227,7 +281,10 @@ func (w *worker) deliver(ctx context.Context) error {
 		Records: make([]sinks.Record, 0, len(w.batch.records)),
 	}
 	for _, r := range w.batch.records {
-		batch.Records = append(batch.Records, sinks.Record{Offset: r.Offset, Value: r.Value})
+		batch.Records = append(batch.Records, sinks.Record{Offset: r.Offset, Timestamp: r.Time.UnixMilli(), Value: r.Value})
+	}
+	if err := w.p.Commit(finishing, w.committed, intentOf(w.batch.records).String()); err != nil {
+		return err
 	}
 	start := w.now()
 	if err := w.write(finishing, batch); err != nil {
@@ -238,6 +295,7 @@ func (w *worker) deliver(ctx context.Context) error {
 	if err := w.p.Commit(finishing, batch.Last()+1, ""); err != nil {
 		return err
 	}
+	w.committed = batch.Last() + 1
 	w.batch.reset()
 	w.release()
 	return nil

@@ -9,11 +9,12 @@ import (
 
 // Metrics are shared by the deliverers of all sinks.
 type Metrics struct {
-	rows        *prometheus.CounterVec
-	batchRows   *prometheus.HistogramVec
-	write       *prometheus.HistogramVec
-	deadLetters *prometheus.CounterVec
-	backlog     *backlog
+	rows          *prometheus.CounterVec
+	batchRows     *prometheus.HistogramVec
+	write         *prometheus.HistogramVec
+	deadLetters   *prometheus.CounterVec
+	changedRanges *prometheus.CounterVec
+	backlog       *backlog
 	// WriteErrors counts failed writes by sink and kind, transient or permanent.
 	WriteErrors *prometheus.CounterVec
 }
@@ -39,13 +40,17 @@ func NewMetrics(reg prometheus.Registerer, now func() time.Time) (*Metrics, erro
 			Name: "loyaltyhouse_sink_dead_letters_total",
 			Help: "Rows that a sink will never accept, by Kafka topic and reason.",
 		}, []string{"sink", "topic", "reason"}),
+		changedRanges: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loyaltyhouse_sink_changed_ranges_total",
+			Help: "Ranges that were under way when a member stopped and are not in the topic as they were.",
+		}, []string{"sink", "topic"}),
 		WriteErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "loyaltyhouse_sink_write_errors_total",
 			Help: "Writes that failed, by kind: transient ones are tried again, permanent ones end in dead letters.",
 		}, []string{"sink", "kind"}),
 		backlog: &backlog{now: now, partitions: map[partitionKey]partitionBacklog{}},
 	}
-	for _, c := range []prometheus.Collector{m.rows, m.batchRows, m.write, m.deadLetters, m.WriteErrors, m.backlog} {
+	for _, c := range []prometheus.Collector{m.rows, m.batchRows, m.write, m.deadLetters, m.changedRanges, m.WriteErrors, m.backlog} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
