@@ -114,7 +114,7 @@ func (b *bench) committed(t *testing.T, sink string, partitions int) []int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	offsets := make([]int64, partitions)
+	offsets := slices.Repeat([]int64{-1}, partitions) // A group that does not exist yet is not told of.
 	for _, p := range response.Topics[topic] {
 		offsets[p.Partition] = p.CommittedOffset
 	}
