@@ -1,5 +1,5 @@
 # Targets for people; "make help" lists them. Everything a fresh machine needs
-# besides Go, npm and make is fetched by the targets themselves.
+# besides Go, a C compiler for the race detector, npm and make is fetched by the targets themselves.
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -41,7 +41,8 @@ lint: ## Run the linters
 .PHONY: fuzz
 fuzz: ## Run each fuzzer for FUZZ_TIME
 	@set -e; for package in $$(go list ./...); do \
-	  for fuzzer in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	  list=$$(go test -list '^Fuzz' $$package); \
+	  for fuzzer in $$(echo "$$list" | grep '^Fuzz' || true); do \
 	    echo "$$package $$fuzzer"; \
 	    go test -run '^$$' -fuzz "^$$fuzzer$$" -fuzztime $(FUZZ_TIME) $$package; \
 	  done; \

@@ -202,6 +202,9 @@ func (c *Config) LoadContracts() ([]*schema.Contract, error) {
 		}
 		all = append(all, contract)
 	}
+	if err := schema.CheckConflicts(all); err != nil {
+		return nil, fmt.Errorf("contracts: %w", err)
+	}
 	return all, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -47,6 +48,9 @@ func demo(ctx context.Context, file string, simulation simulate.Config, exit boo
 	}
 	s, err := start(ctx, cfg, roles{receive: true, deliver: true}, log)
 	if err != nil {
+		if ctx.Err() != nil && !exit {
+			return nil // Ctrl-C while starting is no failure.
+		}
 		return err
 	}
 	finished := make(chan error, 1)
@@ -54,18 +58,20 @@ func demo(ctx context.Context, file string, simulation simulate.Config, exit boo
 	defer stop()
 	go func() {
 		err := s.play(playing, simulation, out)
-		if err == nil && !exit {
-			s.printTour(out)
-		}
-		if exit || err != nil {
+		if exit {
 			stop()
+		} else if playing.Err() == nil {
+			if err != nil {
+				log.LogAttrs(playing, slog.LevelError, "the demo did not reconcile; the service stays up so that you can look", slog.Any("error", err))
+			}
+			s.printTour(out)
 		}
 		finished <- err
 	}()
 	err = s.wait(playing)
 	stop()
 	played := <-finished
-	if ctx.Err() != nil && errors.Is(played, context.Canceled) {
+	if !exit && ctx.Err() != nil && errors.Is(played, context.Canceled) {
 		played = nil // Ctrl-C in the middle is no failure.
 	}
 	return errors.Join(played, err)
@@ -114,8 +120,11 @@ func (s *service) play(ctx context.Context, simulation simulate.Config, out io.W
 	if err := printChecks(out, checks); err != nil {
 		return err
 	}
-	if !ok || summary.Violations > 0 {
+	if !ok {
 		return errDiffers
+	}
+	if summary.Violations > 0 {
+		return fmt.Errorf("%d webhooks got another answer than a correct receiver gives; see above", summary.Violations)
 	}
 	_, err = fmt.Fprintln(out, "Reconciled: every signed webhook is stored once, and every balance is right.")
 	return err

@@ -350,6 +350,6 @@ func (s *service) awaitBackground(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("a batch was abandoned: it was not written within shutdown_timeout (%s); it will be delivered again", s.cfg.ShutdownTimeout)
+		return fmt.Errorf("something did not end within shutdown_timeout (%s); what was not committed is delivered again", s.cfg.ShutdownTimeout)
 	}
 }

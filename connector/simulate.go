@@ -135,7 +135,11 @@ func send(ctx context.Context, g *simulate.Generator, events int, cfg simulate.S
 			_ = bar.Add(1) // A terminal that cannot be drawn on is no reason to stop.
 		}
 	})
-	_ = bar.Finish()
+	if err == nil {
+		_ = bar.Finish()
+	} else {
+		_ = bar.Exit()
+	}
 	return summary, err
 }
 

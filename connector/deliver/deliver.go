@@ -106,7 +106,11 @@ func (d *Deliverer) partition(ctx context.Context, p *kafka.Partition) error {
 	defer d.metrics.backlog.drop(w.key)
 	err := w.run(ctx)
 	w.release()
-	if err == nil || ctx.Err() != nil {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		w.log.LogAttrs(ctx, slog.LevelInfo, "a batch was not finished in time; it is delivered again by whoever takes the partition over", slog.Any("error", err))
 		return nil
 	}
 	if errors.Is(err, kafka.ErrFenced) {
@@ -186,8 +190,8 @@ func (w *worker) resume(ctx context.Context, i intent) error {
 }
 
 // rangeChanged tells that a pending range is not in the log as it was: records
-// were deleted, or the topic was made anew. What is left of it is delivered as a
-// batch of its own. Nothing that the log holds is lost, but rows that were
+// were deleted, or the topic was made anew. What is left of it is delivered in
+// other batches. Nothing that the log holds is lost, but rows that were
 // stored before may be stored twice, which the views collapse.
 func (w *worker) rangeChanged(ctx context.Context, i intent) error {
 	w.metrics.changedRanges.WithLabelValues(w.cfg.Sink, w.p.Topic).Inc()
@@ -316,6 +320,9 @@ func (w *worker) write(ctx context.Context, b *sinks.Batch) error {
 	}
 	n := len(b.Records)
 	if n == 1 {
+		if b.Table.Name == w.dead.table.Name && permanent.Reason == sinks.RowRefused {
+			return w.insist(ctx, b, permanent)
+		}
 		return w.dead.publish(ctx, b, permanent)
 	}
 	cuts := []int{0, n / 2, n}
@@ -330,6 +337,32 @@ func (w *worker) write(ctx context.Context, b *sinks.Batch) error {
 		}
 	}
 	return nil
+}
+
+// insistEvery is the pause between two tries of a row that must be stored as it is.
+const insistEvery = 10 * time.Second
+
+// insist tries a dead letter again until the sink takes it. A dead letter of a
+// dead letter would be refused like the first, and each holds the one before.
+func (w *worker) insist(ctx context.Context, b *sinks.Batch, cause *sinks.PermanentError) error {
+	for {
+		w.log.LogAttrs(ctx, slog.LevelError, "the sink refuses a dead letter, which is tried again until it is taken; remove the constraint or view that refuses it",
+			slog.Int64("offset", b.First()), slog.Any("error", cause))
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("dead letter at offset %d: %w", b.First(), ctx.Err())
+		case <-time.After(insistEvery):
+		}
+		err := w.sink.Write(ctx, b)
+		if err == nil {
+			w.metrics.rows.WithLabelValues(w.cfg.Sink, b.Topic).Inc()
+			return nil
+		}
+		var ok bool
+		if cause, ok = sinks.IsPermanent(err); !ok {
+			return err
+		}
+	}
 }
 
 // withGrace returns a context that ends some time after its parent.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -111,6 +112,36 @@ func TestErrorOfAPartOfTheBatchStopsIt(t *testing.T) {
 	if err := w.write(t.Context(), batch); !errors.Is(err, away) {
 		t.Errorf("write returns %v, want %v", err, away)
 	}
+}
+
+// A dead letter that the sink refuses is tried again until it is taken: a dead
+// letter of a dead letter would be refused too, and hold the one before.
+func TestRefusedDeadLetterIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &failing{after: 3}
+		published := &letters{table: schema.DeadLetters()}
+		w := newWorker(t, sink, published)
+		batch := &sinks.Batch{Topic: "loyalty.dead_letters", Table: schema.DeadLetters(), Records: []sinks.Record{{Offset: 7}}}
+		if err := w.write(t.Context(), batch); err != nil {
+			t.Error(err)
+		}
+		if sink.after != -1 {
+			t.Errorf("the sink was asked %d times, want 4", 3-sink.after)
+		}
+		if len(published.rows) > 0 {
+			t.Errorf("dead letters of a dead letter: %v", published.rows)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := w.write(ctx, batch); err != nil {
+			t.Error(err)
+		}
+		sink.after = 1000
+		if err := w.write(ctx, batch); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("write returns %v when its time is over", err)
+		}
+	})
 }
 
 // failing calls the first batches permanent errors, and then fails.

@@ -78,7 +78,7 @@ type backlog struct {
 
 var (
 	lagDesc = prometheus.NewDesc("loyaltyhouse_consumer_lag_records",
-		"Records in the partition that the sink has not committed.", []string{"sink", "topic", "partition"}, nil)
+		"Records in the partition that the sink has not committed, as of the latest fetch.", []string{"sink", "topic", "partition"}, nil)
 	ageDesc = prometheus.NewDesc("loyaltyhouse_consumer_oldest_undelivered_seconds",
 		"Age of the oldest record that the sink has not committed, 0 without one.", []string{"sink", "topic", "partition"}, nil)
 )

@@ -106,6 +106,9 @@ func (d *decoder) object(o *object, inList bool) error {
 	return err
 }
 
+// maxElements bounds a list, so that a row stays of the size of its body.
+const maxElements = 1000
+
 // nested reads an object or a list of objects; null and "" are empty ones.
 func (d *decoder) nested(m *member) error {
 	kind := d.json.PeekKind()
@@ -116,10 +119,13 @@ func (d *decoder) nested(m *member) error {
 		if _, err := d.json.ReadToken(); err != nil {
 			return err
 		}
-		for d.json.PeekKind() == '{' {
+		for n := 0; d.json.PeekKind() == '{' && n < maxElements; n++ {
 			if err := d.object(m.nested, true); err != nil {
 				return err
 			}
+		}
+		if d.json.PeekKind() == '{' {
+			d.keep(rejectf(OutOfRange, "field %s has more than %d elements", m.name(), maxElements))
 		}
 		for d.json.PeekKind() != ']' {
 			d.keep(rejectf(InvalidType, "field %s has an element that is not an object", m.name()))

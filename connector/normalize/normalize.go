@@ -1,7 +1,6 @@
 package normalize
 
 import (
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -48,16 +47,13 @@ type Normalizer struct {
 // differs from the header X-Shopline-Shop-Id is rejected. It is an error when
 // two contracts ask for the same webhook, Kafka topic or table.
 func New(contracts []*schema.Contract, rejectMismatch bool) (*Normalizer, error) {
+	if err := schema.CheckConflicts(contracts); err != nil {
+		return nil, err
+	}
 	n := &Normalizer{rejectMismatch: rejectMismatch}
 	n.decoders.New = func() any { return newDecoder() }
 	for _, c := range contracts {
-		p := compile(c)
-		for _, other := range n.plans {
-			if err := p.conflict(other); err != nil {
-				return nil, err
-			}
-		}
-		n.plans = append(n.plans, p)
+		n.plans = append(n.plans, compile(c))
 	}
 	return n, nil
 }
@@ -121,21 +117,6 @@ func (n *Normalizer) plan(topic string) *plan {
 		for _, webhook := range p.contract.Webhooks {
 			if strings.EqualFold(topic, webhook) {
 				return p
-			}
-		}
-	}
-	return nil
-}
-
-func (p *plan) conflict(other *plan) error {
-	a, b := p.contract, other.contract
-	if a.Topic == b.Topic || a.Table == b.Table {
-		return fmt.Errorf("contracts %s (table %s) and %s (table %s) share a topic or table; give each its own", a.Topic, a.Table, b.Topic, b.Table)
-	}
-	for _, mine := range a.Webhooks {
-		for _, theirs := range b.Webhooks {
-			if strings.EqualFold(mine, theirs) {
-				return fmt.Errorf("contracts %s and %s both ask for the webhook %s; leave it to one of them", a.Topic, b.Topic, mine)
 			}
 		}
 	}

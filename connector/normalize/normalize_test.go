@@ -508,8 +508,11 @@ func TestHostileBodies(t *testing.T) {
 		{"deep members in the wrong order", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","x":` + strings.Repeat(`{"b":`, deep) + "1" + strings.Repeat(`,"a":1}`, deep) + "}", ""},
 		{"deep tags", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","tags":` + strings.Repeat("[", deep) + strings.Repeat("]", deep) + "}", InvalidType},
 		{"many names", `{"id":"1","updated_at":"2022-12-16T11:06:11Z",` + names.String() + `"z":0}`, ""},
-		{"many addresses", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","addresses":[` + strings.TrimSuffix(strings.Repeat(address, size/len(address)), ",") + "]}", ""},
-		{"many tags", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","tags":"` + strings.Repeat("a,", size/2) + `"}`, ""},
+		{"many addresses", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","addresses":[` + strings.TrimSuffix(strings.Repeat(address, size/len(address)), ",") + "]}", OutOfRange},
+		{"as many addresses as may be", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","addresses":[` + strings.TrimSuffix(strings.Repeat("{},", 1000), ",") + "]}", ""},
+		{"one more", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","addresses":[` + strings.TrimSuffix(strings.Repeat("{},", 1001), ",") + "]}", OutOfRange},
+		{"many tags", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","tags":"` + strings.Repeat("a,", size/2) + `"}`, OutOfRange},
+		{"as many tags as may be", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","tags":"` + strings.Repeat("a,", 1000) + `"}`, ""},
 		{"a long number", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","orders_count":` + strings.Repeat("9", size) + "}", OutOfRange},
 		{"a large exponent", `{"id":"1","updated_at":"2022-12-16T11:06:11Z","orders_count":"1e999999999"}`, OutOfRange},
 	}

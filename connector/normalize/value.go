@@ -218,10 +218,22 @@ func (d *decoder) enum(f *schema.Field, raw jsontext.Value, v *schema.Value) *pr
 // list reads texts with commas between them, or a JSON list of texts. Spaces
 // around a text and empty texts are dropped.
 func (d *decoder) list(raw jsontext.Value, v *schema.Value) *problem {
+	tooMany := false
 	add := func(text string) {
-		if text = strings.TrimSpace(text); text != "" {
+		text = strings.TrimSpace(text)
+		switch {
+		case text == "":
+		case len(v.List) == maxElements:
+			tooMany = true
+		default:
 			v.List = append(v.List, schema.Value{Text: text, Set: true})
 		}
+	}
+	limit := func() *problem {
+		if tooMany {
+			return &problem{OutOfRange, "has more elements than a list may have"}
+		}
+		return nil
 	}
 	if raw.Kind() != '[' {
 		var all schema.Value
@@ -231,7 +243,7 @@ func (d *decoder) list(raw jsontext.Value, v *schema.Value) *problem {
 		for text := range strings.SplitSeq(all.Text, ",") {
 			add(text)
 		}
-		return nil
+		return limit()
 	}
 	elements := jsontext.NewDecoder(bytes.NewReader(raw))
 	if _, err := elements.ReadToken(); err != nil {
@@ -248,5 +260,5 @@ func (d *decoder) list(raw jsontext.Value, v *schema.Value) *problem {
 		}
 		add(text.Text)
 	}
-	return nil
+	return limit()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/semaphore"
 
 	"loyaltyhouse/schema"
 	"loyaltyhouse/sinks"
@@ -24,6 +25,8 @@ type Sink struct {
 	name string
 	cfg  Config
 	conn driver.Conn
+
+	writes *semaphore.Weighted // one for each connection, so that no write waits for one with a timeout
 
 	mu     sync.Mutex
 	tables map[string]*table // by name
@@ -52,7 +55,7 @@ func Open(name string, cfg Config) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{name: name, cfg: cfg, conn: conn, tables: map[string]*table{}}, nil
+	return &Sink{name: name, cfg: cfg, conn: conn, writes: semaphore.NewWeighted(int64(cfg.MaxConnections)), tables: map[string]*table{}}, nil
 }
 
 // Connect returns a connection pool, which connects when it is first used. Its
@@ -88,6 +91,10 @@ func (s *Sink) Close() error {
 // Write inserts the batch with one INSERT, whose deduplication token is the
 // batch's range, so that ClickHouse stores a repeated batch once (invariant 4).
 func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
+	if err := s.writes.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("clickhouse: waiting for a connection: %w", err)
+	}
+	defer s.writes.Release(1)
 	t := s.table(b.Table)
 	w := t.workers.Get().(*worker)
 	defer t.workers.Put(w)

@@ -112,8 +112,8 @@ func (c Config) options(database string) (*clickhouse.Options, error) {
 		Compression:      &clickhouse.Compression{Method: compressions[c.Compression]},
 		DialTimeout:      c.DialTimeout,
 		ReadTimeout:      c.WriteTimeout,
-		MaxOpenConns:     c.MaxConnections,
-		MaxIdleConns:     c.MaxConnections,
+		MaxOpenConns:     c.MaxConnections + 1, // One for the readiness probe.
+		MaxIdleConns:     c.MaxConnections + 1,
 		ConnMaxLifetime:  10 * time.Minute,
 		ConnOpenStrategy: clickhouse.ConnOpenInOrder,
 		ClientInfo: clickhouse.ClientInfo{Products: []struct{ Name, Version string }{
