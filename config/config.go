@@ -86,7 +86,7 @@ func defaultSink() Sink {
 // Load reads and validates the file. Texts may hold ${VARIABLE} or
 // ${VARIABLE:-default}.
 func Load(file string) (*Config, error) {
-	data, err := os.ReadFile(file) //nolint:gosec // The file that the user names.
+	data, err := os.ReadFile(file) //nolint:gosec // The user who starts the program names this file, with the user's own rights.
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w; name a file with --config, for example config/embedded.yaml", err)
 	}

@@ -111,7 +111,7 @@ func (s *service) play(ctx context.Context, simulation simulate.Config, out io.W
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // It was only read from.
+	defer conn.Close() //nolint:errcheck // It only ran SELECTs: closing it loses nothing.
 	r := &reconciliation{conn: conn, database: warehouse.Database, generator: g, shops: g.Shops()}
 	checks, ok, err := r.await(ctx, 30*time.Second)
 	if err != nil {

@@ -86,7 +86,7 @@ func TestTakeOverWritesTheSameRange(t *testing.T) {
 // However often a process dies, and wherever, each row is stored once.
 func TestEachRowIsStoredOnceThroughCrashes(t *testing.T) {
 	const crashes, perLife = 15, 20
-	rng := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // Repeatable on purpose.
+	rng := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // The crashes must be the same in every run, not secret.
 	var mu sync.Mutex
 	chance := func(n int) bool {
 		mu.Lock()

@@ -88,7 +88,7 @@ func runEngine(library string, arguments []string) error {
 	for _, argument := range append([]string{"clickhouse"}, arguments...) {
 		argv = append(argv, &append([]byte(argument), 0)[0])
 	}
-	argc := int32(len(argv)) //nolint:gosec // A handful.
+	argc := int32(len(argv)) //nolint:gosec // They are the few arguments that this package passes itself.
 	argv = append(argv, nil)
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
