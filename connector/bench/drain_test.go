@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"loyaltyhouse/connector/embedded"
+	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/connector/normalize"
 	"loyaltyhouse/connector/simulate"
@@ -56,10 +57,7 @@ func BenchmarkDrain(b *testing.B) {
 		clickHouse.exec(b, fmt.Sprintf("CREATE TABLE %[1]s_bare.fact_points AS %[1]s.fact_points", database))
 		clickHouse.exec(b, "DROP DATABASE "+database+" SYNC")
 		before := bare.cpu(b)
-		_, err := fmt.Fprintf(bare.stdin, "%s %s_bare.fact_points %d\n", clickHouse.address, database, int(sink.batch))
-		if err != nil {
-			b.Fatal(err)
-		}
+		bare.tell(b, fmt.Sprintf("%s %s_bare.fact_points %d", clickHouse.address, database, int(sink.batch)))
 		took, err := time.ParseDuration(bare.line(b))
 		if err != nil {
 			b.Fatal(err)
@@ -98,7 +96,7 @@ admin: {address: "%[6]s"}
 log: {level: warn}
 `, secret, broker, partitions, database, clickHouse.address, admin)))
 	metrics := func() string {
-		_, text := get(b, "http://"+admin+"/metrics")
+		_, text := harness.Get(b.Context(), "http://"+admin+"/metrics")
 		return string(text)
 	}
 	const every = 100 * time.Millisecond
