@@ -188,7 +188,7 @@ func (s *service) openSinks() error {
 		if err != nil {
 			return fmt.Errorf("sink %s: %w", c.Name, err)
 		}
-		sink := sinks.Retry(kind, c.Name, c.Retry, metrics.WriteErrors, s.log, time.Now)
+		sink := sinks.Retry(kind, c.Name, c.Retry, metrics.Retry, s.log, time.Now)
 		cfg := deliver.Config{
 			Sink: c.Name, TopicPrefix: s.cfg.Kafka.TopicPrefix, Tables: s.tables(), Start: c.Start, Batch: c.Batch,
 		}

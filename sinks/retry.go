@@ -42,11 +42,11 @@ func (c RetryConfig) Validate() error {
 // failing, for the readiness probe.
 type Retrying struct {
 	Sink
-	name   string
-	cfg    RetryConfig
-	log    *slog.Logger
-	now    func() time.Time
-	errors *prometheus.CounterVec
+	name    string
+	cfg     RetryConfig
+	log     *slog.Logger
+	now     func() time.Time
+	metrics RetryMetrics
 
 	mu      sync.Mutex
 	failing map[string]failure // by topic and partition
@@ -58,13 +58,116 @@ type failure struct {
 	since time.Time
 }
 
-// Retry decorates a sink. The counter has the labels sink and kind.
-func Retry(s Sink, name string, cfg RetryConfig, errorsTotal *prometheus.CounterVec, log *slog.Logger, now func() time.Time) *Retrying {
-	return &Retrying{Sink: s, name: name, cfg: cfg, log: log, now: now, errors: errorsTotal, failing: map[string]failure{}}
+// RetryMetrics are what a [Retrying] counts.
+type RetryMetrics struct {
+	// Errors has the labels sink and kind, which is transient or permanent.
+	Errors *prometheus.CounterVec
+	// Missing and Surplus count rows, by sink and topic, that were found missing
+	// or stored twice after a batch had been repeated.
+	Missing, Surplus *prometheus.CounterVec
 }
 
-// Write returns nil, a permanent error, or the context's.
+// NewRetryMetrics registers the metrics.
+func NewRetryMetrics(reg prometheus.Registerer) (RetryMetrics, error) {
+	m := RetryMetrics{
+		Errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loyaltyhouse_sink_write_errors_total",
+			Help: "Writes that failed, by kind: transient ones are tried again, permanent ones end in dead letters.",
+		}, []string{"sink", "kind"}),
+		Missing: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loyaltyhouse_sink_missing_rows_total",
+			Help: "Rows that were missing after their batch had been repeated, and were written again.",
+		}, []string{"sink", "topic"}),
+		Surplus: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loyaltyhouse_sink_doubled_rows_total",
+			Help: "Rows that are known to be stored twice, because the destination had forgotten that it had them.",
+		}, []string{"sink", "topic"}),
+	}
+	for _, c := range []prometheus.Collector{m.Errors, m.Missing, m.Surplus} {
+		if err := reg.Register(c); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// Retry decorates a sink.
+func Retry(s Sink, name string, cfg RetryConfig, m RetryMetrics, log *slog.Logger, now func() time.Time) *Retrying {
+	return &Retrying{Sink: s, name: name, cfg: cfg, log: log, now: now, metrics: m, failing: map[string]failure{}}
+}
+
+// doubtfulAge is how long after its first write a batch's token may have been
+// forgotten by the destination.
+const doubtfulAge = time.Minute
+
+// mostMends bounds how often missing rows are written again.
+const mostMends = 3
+
+// Write returns nil, a permanent error, or the context's. A batch that may have
+// been written before is looked for afterwards, where the sink can do that, and
+// before, where its token may be forgotten.
 func (r *Retrying) Write(ctx context.Context, b *Batch) error {
+	since := b.Since
+	if since.IsZero() {
+		since = r.now()
+	} else if r.now().Sub(since) > doubtfulAge {
+		if _, able := r.Sink.(Inspector); able {
+			found, err := r.inspect(ctx, b, since)
+			if err != nil || len(found.Missing) == 0 {
+				return err
+			}
+		}
+	}
+	tries, err := r.retry(ctx, b, func() error { return r.Sink.Write(ctx, b) })
+	if err != nil || tries == 1 && b.Since.IsZero() && r.now().Sub(since) < doubtfulAge {
+		return err
+	}
+	return r.mend(ctx, b, since)
+}
+
+// mend writes rows again that are missing although the batch was written.
+func (r *Retrying) mend(ctx context.Context, b *Batch, since time.Time) error {
+	for mend := 1; ; mend++ {
+		found, err := r.inspect(ctx, b, since)
+		if err != nil || len(found.Missing) == 0 || mend > mostMends {
+			return err
+		}
+		r.log.LogAttrs(ctx, slog.LevelWarn, "rows of a batch are missing although it was written, as after a crash of the destination; they are written again",
+			slog.String("sink", r.name), slog.String("topic", b.Topic), slog.Int("partition", b.Partition),
+			slog.Int64("first_offset", b.First()), slog.Int64("last_offset", b.Last()), slog.Int("rows", len(found.Missing)))
+		rest := b.pick(found.Missing, mend)
+		if _, err := r.retry(ctx, rest, func() error { return r.Sink.Write(ctx, rest) }); err != nil {
+			return err
+		}
+	}
+}
+
+// inspect has the sink look for the batch, and tells what is wrong.
+func (r *Retrying) inspect(ctx context.Context, b *Batch, since time.Time) (found Findings, err error) {
+	inspector, able := r.Sink.(Inspector)
+	if !able {
+		return found, nil
+	}
+	if _, err = r.retry(ctx, b, func() (err error) {
+		found, err = inspector.Inspect(ctx, b, r.now().Sub(since))
+		return err
+	}); err != nil {
+		return found, err
+	}
+	if found.Surplus > 0 {
+		r.metrics.Surplus.WithLabelValues(r.name, b.Topic).Add(float64(found.Surplus))
+		r.log.LogAttrs(ctx, slog.LevelError, "rows are stored twice, for the destination had forgotten that it had them; views that collapse resends collapse them too",
+			slog.String("sink", r.name), slog.String("topic", b.Topic), slog.Int("partition", b.Partition),
+			slog.Int64("first_offset", b.First()), slog.Int64("last_offset", b.Last()), slog.Int("rows", found.Surplus))
+	}
+	if len(found.Missing) > 0 {
+		r.metrics.Missing.WithLabelValues(r.name, b.Topic).Add(float64(len(found.Missing)))
+	}
+	return found, nil
+}
+
+// retry tries until there is no error, or one that no try can mend.
+func (r *Retrying) retry(ctx context.Context, b *Batch, attempt func() error) (tries int, err error) {
 	wait := &backoff.ExponentialBackOff{
 		InitialInterval: r.cfg.InitialInterval, MaxInterval: r.cfg.MaxInterval,
 		Multiplier: backoff.DefaultMultiplier, RandomizationFactor: backoff.DefaultRandomizationFactor,
@@ -73,18 +176,18 @@ func (r *Retrying) Write(ctx context.Context, b *Batch) error {
 	where := fmt.Sprintf("%s/%d", b.Topic, b.Partition)
 	defer r.recovered(where)
 	for {
-		err := r.Sink.Write(ctx, b)
-		if err == nil {
-			return nil
+		tries++
+		if err = attempt(); err == nil {
+			return tries, nil
 		}
 		if _, permanent := IsPermanent(err); permanent {
-			r.errors.WithLabelValues(r.name, "permanent").Inc()
-			return err
+			r.metrics.Errors.WithLabelValues(r.name, "permanent").Inc()
+			return tries, err
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("sink %s: batch %s abandoned: %w", r.name, b.Token(), err)
+			return tries, fmt.Errorf("sink %s: batch %s abandoned: %w", r.name, b.Token(), err)
 		}
-		r.errors.WithLabelValues(r.name, "transient").Inc()
+		r.metrics.Errors.WithLabelValues(r.name, "transient").Inc()
 		pause := wait.NextBackOff()
 		r.failed(where, err)
 		r.log.LogAttrs(ctx, slog.LevelWarn, "a batch could not be written and will be tried again; nothing is lost",
@@ -93,7 +196,7 @@ func (r *Retrying) Write(ctx context.Context, b *Batch) error {
 			slog.Duration("again_in", pause.Round(time.Millisecond)), slog.Any("error", err))
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("sink %s: batch %s abandoned: %w", r.name, b.Token(), err)
+			return tries, fmt.Errorf("sink %s: batch %s abandoned: %w", r.name, b.Token(), err)
 		case <-time.After(pause):
 		}
 	}

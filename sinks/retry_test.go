@@ -37,16 +37,19 @@ func (s *script) Close() error               { return nil }
 
 var errAway = errors.New("the destination is away")
 
-func retrying(s sinks.Sink) (*sinks.Retrying, *prometheus.CounterVec) {
-	counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "errors"}, []string{"sink", "kind"})
+func retrying(s sinks.Sink) (*sinks.Retrying, sinks.RetryMetrics) {
+	metrics, err := sinks.NewRetryMetrics(prometheus.NewRegistry())
+	if err != nil {
+		panic(err) // An empty registry takes them.
+	}
 	cfg := sinks.RetryConfig{InitialInterval: time.Second, MaxInterval: 10 * time.Second}
-	return sinks.Retry(s, "test", cfg, counter, slog.New(slog.DiscardHandler), time.Now), counter
+	return sinks.Retry(s, "test", cfg, metrics, slog.New(slog.DiscardHandler), time.Now), metrics
 }
 
 func TestRetryWaitsLongerEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{errs: []error{errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway, errAway, nil}}
-		r, counter := retrying(s)
+		r, metrics := retrying(s)
 		if err := r.Write(t.Context(), batch(1)); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +65,7 @@ func TestRetryWaitsLongerEachTime(t *testing.T) {
 			}
 			around = min(around*3/2, 10*time.Second)
 		}
-		if n := testutil.ToFloat64(counter.WithLabelValues("test", "transient")); n != 9 {
+		if n := testutil.ToFloat64(metrics.Errors.WithLabelValues("test", "transient")); n != 9 {
 			t.Errorf("%v transient errors are counted, want 9", n)
 		}
 	})
@@ -70,12 +73,12 @@ func TestRetryWaitsLongerEachTime(t *testing.T) {
 
 func TestRetryPassesPermanentErrors(t *testing.T) {
 	s := &script{errs: []error{sinks.Permanent(sinks.RowRefused, 4, errAway)}}
-	r, counter := retrying(s)
+	r, metrics := retrying(s)
 	permanent, ok := sinks.IsPermanent(r.Write(t.Context(), batch(1)))
 	if !ok || permanent.Index != 4 || len(s.times) != 1 {
 		t.Errorf("after %d tries Write returns %v", len(s.times), permanent)
 	}
-	if n := testutil.ToFloat64(counter.WithLabelValues("test", "permanent")); n != 1 {
+	if n := testutil.ToFloat64(metrics.Errors.WithLabelValues("test", "permanent")); n != 1 {
 		t.Errorf("%v permanent errors are counted, want 1", n)
 	}
 	if err := r.Ready(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"loyaltyhouse/schema"
 )
@@ -17,7 +18,8 @@ type Sink interface {
 	// Write stores every record of the batch, or none that a repeated Write of
 	// the same batch would store again (invariant 4). It returns nil only when
 	// all are durable. An error that [Permanent] made says that the batch will
-	// never be accepted as it is; after any other error it is tried again.
+	// never be accepted as it is, and that nothing of it is stored; after any other
+	// error it is tried again.
 	// Errors never quote a record's values.
 	Write(ctx context.Context, b *Batch) error
 	// Ping reports whether the destination can be written to now.
@@ -26,12 +28,35 @@ type Sink interface {
 	Close() error
 }
 
+// An Inspector is a [Sink] that can look for a batch's rows. It is asked after
+// a batch has been repeated, for a destination may have lost what it was
+// doing when it crashed, or have forgotten a token.
+type Inspector interface {
+	// Inspect looks for the rows of the batch, whose first write began so long
+	// ago. A sink that can be sure without looking finds nothing wrong.
+	Inspect(ctx context.Context, b *Batch, age time.Duration) (Findings, error)
+}
+
+// Findings are what an [Inspector] finds wrong.
+type Findings struct {
+	// Missing are the positions in the batch of rows that are not stored.
+	Missing []int
+	// Surplus is how many rows are stored beyond one for each record.
+	Surplus int
+}
+
 // A Batch is a contiguous range of one Kafka partition.
 type Batch struct {
 	Topic     string // the Kafka topic's full name
 	Partition int
 	Table     *schema.Table
 	Records   []Record // at least one, in the order of their offsets
+	// Since is when the batch may have been written first, by this process or
+	// another. It is zero for a batch that is new.
+	Since time.Time
+	// Mend counts how often rows of the batch's range had to be written again that
+	// were missing after all. It is 0 for a whole batch.
+	Mend int
 }
 
 // A Record is one Kafka record: a row as [schema.Table.AppendRow] wrote it.
@@ -59,7 +84,21 @@ func (b *Batch) Slice(i, j int) *Batch {
 // the same token, however often they are read (invariant 4). The first record's
 // timestamp tells them from those of a topic that was deleted and made anew.
 func (b *Batch) Token() string {
-	return fmt.Sprintf("%s/%d/%d-%d@%d", b.Topic, b.Partition, b.First(), b.Last(), b.Records[0].Timestamp)
+	token := fmt.Sprintf("%s/%d/%d-%d@%d", b.Topic, b.Partition, b.First(), b.Last(), b.Records[0].Timestamp)
+	if b.Mend > 0 {
+		token += fmt.Sprintf("+%d/%d", b.Mend, len(b.Records))
+	}
+	return token
+}
+
+// pick returns the batch of the records at these positions.
+func (b *Batch) pick(positions []int, mend int) *Batch {
+	part := *b
+	part.Records, part.Mend = make([]Record, len(positions)), mend
+	for i, k := range positions {
+		part.Records[i] = b.Records[k]
+	}
+	return &part
 }
 
 // A PermanentError says that a batch holds a record which will never be

@@ -59,9 +59,11 @@ func (b *batcher) add(r kafka.Record, now time.Time) {
 	b.bytes += len(r.Value)
 }
 
-// due reports whether the batch should be written now.
+// due reports whether the batch should be written now. A clock that was set
+// back must not keep it waiting.
 func (b *batcher) due(now time.Time) bool {
-	return len(b.records) > 0 && (b.full() || now.Sub(b.oldest) >= b.cfg.MaxAge)
+	age := now.Sub(b.oldest)
+	return len(b.records) > 0 && (b.full() || age >= b.cfg.MaxAge || age < 0)
 }
 
 func (b *batcher) full() bool { return len(b.records) >= b.cfg.MaxRows || b.bytes >= b.cfg.MaxBytes }

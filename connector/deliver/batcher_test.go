@@ -28,6 +28,7 @@ func TestBatchIsDue(t *testing.T) {
 		{name: "one row, old", added: []added{{10, 0}}, at: time.Second, due: true},
 		{name: "the first row's age counts", added: []added{{10, 0}, {10, 999 * time.Millisecond}}, at: time.Second, due: true},
 		{name: "the age begins with the first row", added: []added{{10, time.Minute}}, at: time.Minute + 500*time.Millisecond},
+		{name: "the clock was set back", added: []added{{10, time.Hour}}, at: 0, due: true},
 		{name: "rows below the bound", added: []added{{10, 0}, {10, 0}}},
 		{name: "rows at the bound", added: []added{{10, 0}, {10, 0}, {10, 0}}, due: true, full: true},
 		{name: "bytes below the bound", added: []added{{50, 0}, {49, 0}}},

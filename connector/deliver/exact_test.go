@@ -3,6 +3,8 @@ package deliver_test
 import (
 	"context"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -204,5 +206,98 @@ func (b *bench) commit(t *testing.T, sink string, offset int64, metadata string)
 		if p.Error != nil {
 			t.Fatal(p.Error)
 		}
+	}
+}
+
+// A topic that was made anew has another record before the committed offset. It
+// is noticed, and everything in it is delivered.
+func TestTopicMadeAnewIsDeliveredFromItsStart(t *testing.T) {
+	b := newBench(t, 1)
+	b.publish(t, 0, 10, 10)
+	for name, test := range map[string]struct {
+		offset   int64
+		metadata string
+	}{
+		"shorter":                  {20, `{"v":1,"before":1700000000000}`},
+		"longer":                   {5, `{"v":1,"before":1700000000000}`},
+		"with a range under way":   {5, `{"v":1,"before":1700000000000,"first":5,"last":9,"records":5}`},
+		"as long as what was read": {10, `{"v":1,"before":1700000000000}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			group := "s-" + strconv.FormatInt(test.offset, 10) + "-" + strconv.Itoa(len(test.metadata))
+			b.commit(t, group, test.offset, test.metadata)
+			registry := prometheus.NewRegistry()
+			sink := &recorder{}
+			b.deliver(t, group, sink, func(m *making) { m.registry = registry })
+			b.expectCommitted(t, group, 10)
+			until(t, "all rows are stored", func() bool { return len(sink.ids()) == 10 })
+			sink.expectEachOnce(t, numbers(0, 10))
+			if got := gauge(t, registry, "loyaltyhouse_sink_changed_ranges_total"); got != 1 {
+				t.Errorf("%v changes are counted, want 1", got)
+			}
+		})
+	}
+}
+
+// A group that goes on in the same topic delivers only what is new.
+func TestSameTopicGoesOn(t *testing.T) {
+	b := newBench(t, 1)
+	b.publish(t, 0, 10, 10)
+	sink := &recorder{}
+	r := b.deliver(t, "s", sink)
+	b.expectCommitted(t, "s", 10)
+	r.stop()
+	b.publish(t, 10, 5, 10)
+	registry := prometheus.NewRegistry()
+	b.deliver(t, "s", sink, func(m *making) { m.registry = registry })
+	b.expectCommitted(t, "s", 15)
+	sink.expectEachOnce(t, numbers(0, 15))
+	if gauge(t, registry, "loyaltyhouse_sink_changed_ranges_total") > 0 {
+		t.Error("the same topic is taken for another")
+	}
+}
+
+// A contract that changed while a range was under way is noticed; the range is
+// written under its token all the same.
+func TestChangedContractIsNoticed(t *testing.T) {
+	b := newBench(t, 1)
+	b.publish(t, 0, 10, 10)
+	b.commit(t, "s", 0, `{"v":1,"first":0,"last":3,"records":4,"table":"raw_webhooks","shape":"00000000"}`)
+	registry := prometheus.NewRegistry()
+	sink := &recorder{}
+	b.deliver(t, "s", sink, func(m *making) { m.registry = registry })
+	b.expectCommitted(t, "s", 10)
+	sink.expectEachOnce(t, numbers(0, 10))
+	if got := gauge(t, registry, "loyaltyhouse_sink_changed_contracts_total"); got != 1 {
+		t.Errorf("%v changed contracts are counted, want 1", got)
+	}
+	if len(sink.tokens) == 0 || !strings.HasPrefix(sink.tokens[0], topic+"/0/0-3@") {
+		t.Errorf("the tokens are %v, want that of the range that was announced first", sink.tokens)
+	}
+}
+
+// The sink is told since when a range may have been written.
+func TestResumedRangeSaysSinceWhen(t *testing.T) {
+	b := newBench(t, 1)
+	b.publish(t, 0, 10, 10)
+	b.commit(t, "s", 0, `{"v":1,"first":0,"last":3,"records":4,"at":1700000000123}`)
+	var mu sync.Mutex
+	var since []int64
+	sink := &recorder{before: func(_ context.Context, batch *sinks.Batch) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if batch.Since.IsZero() {
+			since = append(since, 0)
+		} else {
+			since = append(since, batch.Since.UnixMilli())
+		}
+		return nil
+	}}
+	b.deliver(t, "s", sink)
+	b.expectCommitted(t, "s", 10)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(since) < 2 || since[0] != 1700000000123 || since[1] != 0 {
+		t.Errorf("the batches may have been written since %v, want 1700000000123 for the first alone", since)
 	}
 }

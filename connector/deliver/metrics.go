@@ -5,18 +5,21 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"loyaltyhouse/sinks"
 )
 
 // Metrics are shared by the deliverers of all sinks.
 type Metrics struct {
-	rows          *prometheus.CounterVec
-	batchRows     *prometheus.HistogramVec
-	write         *prometheus.HistogramVec
-	deadLetters   *prometheus.CounterVec
-	changedRanges *prometheus.CounterVec
-	backlog       *backlog
-	// WriteErrors counts failed writes by sink and kind, transient or permanent.
-	WriteErrors *prometheus.CounterVec
+	rows             *prometheus.CounterVec
+	batchRows        *prometheus.HistogramVec
+	write            *prometheus.HistogramVec
+	deadLetters      *prometheus.CounterVec
+	changedRanges    *prometheus.CounterVec
+	changedContracts *prometheus.CounterVec
+	backlog          *backlog
+	// Retry is for the decorators of the sinks.
+	Retry sinks.RetryMetrics
 }
 
 // NewMetrics registers the metrics.
@@ -42,18 +45,22 @@ func NewMetrics(reg prometheus.Registerer, now func() time.Time) (*Metrics, erro
 		}, []string{"sink", "topic", "reason"}),
 		changedRanges: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "loyaltyhouse_sink_changed_ranges_total",
-			Help: "Ranges that were under way when a member stopped and are not in the topic as they were.",
+			Help: "Ranges, and topics, that are not as they were when the member before left them.",
 		}, []string{"sink", "topic"}),
-		WriteErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "loyaltyhouse_sink_write_errors_total",
-			Help: "Writes that failed, by kind: transient ones are tried again, permanent ones end in dead letters.",
-		}, []string{"sink", "kind"}),
+		changedContracts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loyaltyhouse_sink_changed_contracts_total",
+			Help: "Ranges that were under way when a member stopped and were written again under another contract.",
+		}, []string{"sink", "topic"}),
 		backlog: &backlog{now: now, partitions: map[partitionKey]partitionBacklog{}},
 	}
-	for _, c := range []prometheus.Collector{m.rows, m.batchRows, m.write, m.deadLetters, m.changedRanges, m.WriteErrors, m.backlog} {
+	for _, c := range []prometheus.Collector{m.rows, m.batchRows, m.write, m.deadLetters, m.changedRanges, m.changedContracts, m.backlog} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	if m.Retry, err = sinks.NewRetryMetrics(reg); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

@@ -488,3 +488,39 @@ func TestConsumeRefusesBadArguments(t *testing.T) {
 		}
 	}
 }
+
+func TestTimestampBefore(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	client := newTopic(t, b, 1)
+	producer := newProducer(t, client)
+	for n := range 6 {
+		publish(t, producer, message("a", n))
+	}
+	p, _ := assigned(t, client, "group", kafka.StartEarliest)
+	records := fetch(t, p, 0, 1<<20)
+	for len(records) < 6 {
+		records = append(records, fetch(t, p, records[len(records)-1].Offset+1, 1<<20)...)
+	}
+	for _, r := range records {
+		if got, err := p.TimestampBefore(testContext(t), r.Offset+1); err != nil || got != r.Time.UnixMilli() {
+			t.Errorf("before offset %d: got %d, %v, want %d", r.Offset+1, got, err, r.Time.UnixMilli())
+		}
+	}
+	if got, err := p.TimestampBefore(testContext(t), 8); err != nil || got != 0 {
+		t.Errorf("beyond the end: got %d, %v, want 0", got, err)
+	}
+	if err := b.DeleteRecords(testTopic, 0, 4); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.TimestampBefore(testContext(t), 2); !errors.Is(err, kafka.ErrGone) {
+		t.Errorf("before the start: got %v, want ErrGone", err)
+	}
+	first, err := p.First(testContext(t))
+	if err != nil || first != 4 {
+		t.Errorf("the log starts at %d, %v, want 4", first, err)
+	}
+	if end, err := p.End(testContext(t)); err != nil || end != 6 {
+		t.Errorf("the log ends at %d, %v, want 6", end, err)
+	}
+}

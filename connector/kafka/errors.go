@@ -22,6 +22,10 @@ var (
 	// not answer, a partition without a leader, too few in-sync replicas.
 	ErrUnavailable = errors.New("kafka is not available")
 
+	// ErrNoTopic is returned by Fetch where the topic or the partition does not
+	// exist: it was deleted, or a broker that has just started does not know it yet.
+	ErrNoTopic = errors.New("the topic or the partition does not exist")
+
 	// ErrFenced is returned for a commit whose generation has passed: another
 	// member may own the partition. The caller must drop what it holds.
 	ErrFenced = errors.New("the consumer group has moved on to another generation")
@@ -115,7 +119,7 @@ func isTransient(err error) bool {
 
 // markTransient makes a transient error an ErrUnavailable.
 func markTransient(err error) error {
-	if isTransient(err) && !errors.Is(err, ErrUnavailable) {
+	if err != nil && isTransient(err) && !errors.Is(err, ErrUnavailable) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err

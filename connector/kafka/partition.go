@@ -72,8 +72,8 @@ type fetched struct {
 // where the log was truncated, that may be before offset. Records of aborted
 // transactions are returned like any others.
 //
-// After an error that is ErrUnavailable, Fetch has waited for a while: call it
-// again.
+// After an error that is ErrUnavailable or ErrNoTopic, Fetch has waited for a
+// while: call it again.
 func (p *Partition) Fetch(ctx context.Context, offset int64, maxBytes int) ([]Record, int64, error) {
 	records, highWater, err := p.fetch(ctx, offset, maxBytes)
 	if err == nil {
@@ -86,7 +86,12 @@ func (p *Partition) Fetch(ctx context.Context, offset int64, maxBytes int) ([]Re
 			pause(ctx, fetchWait)
 		}
 	}
-	return nil, 0, fmt.Errorf("fetch from offset %d of partition %d of topic %s: %w", offset, p.ID, p.Topic, markTransient(err))
+	if errors.Is(err, kafkago.UnknownTopicOrPartition) {
+		err = fmt.Errorf("%w: %w", ErrNoTopic, err)
+	} else {
+		err = markTransient(err)
+	}
+	return nil, 0, fmt.Errorf("fetch from offset %d of partition %d of topic %s: %w", offset, p.ID, p.Topic, err)
 }
 
 func (p *Partition) fetch(ctx context.Context, offset int64, maxBytes int) ([]Record, int64, error) {

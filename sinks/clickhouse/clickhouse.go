@@ -5,11 +5,14 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/semaphore"
@@ -39,6 +42,7 @@ var _ sinks.Sink = (*Sink)(nil)
 type table struct {
 	insert  string
 	workers sync.Pool
+	checked atomic.Bool // its deduplication window is large enough
 }
 
 // A worker decodes the rows of one table and holds their columns.
@@ -103,6 +107,12 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
+	if !t.checked.Load() {
+		if err := s.checkWindow(ctx, b.Table.Name); err != nil {
+			return err
+		}
+		t.checked.Store(true)
+	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
 		"async_insert":               0,
 		"insert_deduplicate":         1,
@@ -123,9 +133,29 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 		}
 	}
 	if err := insert.Send(); err != nil {
-		return s.describe(err)
+		return s.refused(ctx, b, s.describe(err))
 	}
 	return nil
+}
+
+// refused returns the error of an insert. ClickHouse calls materialized views
+// when the rows are stored already: then not a row is at fault but the view, and
+// the batch is repeated until the view takes it.
+func (s *Sink) refused(ctx context.Context, b *sinks.Batch, err error) error {
+	refusal, ok := sinks.IsPermanent(err)
+	if !ok || errors.Is(err, proto.ErrViolatedConstraint) {
+		return err // Constraints are asked before anything is stored.
+	}
+	found, lookErr := s.look(ctx, b)
+	switch {
+	case lookErr != nil:
+		return fmt.Errorf("look whether rows are stored that were refused with %w: %w", refusal.Err, lookErr)
+	case len(found.Missing) == len(b.Records):
+		return err
+	default:
+		return fmt.Errorf("clickhouse %s: the rows are in table %s.%s, but a materialized view on it fails with %w; mend the view or drop it",
+			strings.Join(s.cfg.Addresses, ", "), s.cfg.Database, b.Table.Name, refusal.Err)
+	}
 }
 
 func (s *Sink) table(t *schema.Table) *table {
