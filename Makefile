@@ -8,6 +8,8 @@ DATA_DIR ?= .data
 CONFIG ?= config/embedded.yaml
 FUZZ_TIME ?= 30s
 BENCH_COUNT ?= 1
+CHAOS_TIME ?= 60s
+KAFKA ?= embedded
 RELEASE ?= dev
 export DATA_DIR CONFIG SHOPLINE_APP_SECRETS DEMO_EXIT
 
@@ -16,7 +18,7 @@ BENCHSTAT = go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/connector
@@ -54,3 +56,19 @@ bench: ## Run the benchmarks, the pipeline's last; with BENCH_COUNT of 6 or more
 	go test -run '^$$' -bench . -benchmem -benchtime 200ms -count $(BENCH_COUNT) $$(go list ./... | grep -v connector/bench) | tee bench/latest.txt
 	go test -run '^$$' -bench . -benchtime 1x -count $(BENCH_COUNT) ./connector/bench | tee -a bench/latest.txt
 	@if [ $(BENCH_COUNT) -gt 1 ]; then $(BENCHSTAT) bench/latest.txt; fi
+
+.PHONY: chaos
+chaos: ## Kill, stop and cut off every part under load for CHAOS_TIME, then reconcile; KAFKA=real for Apache Kafka
+	go run ./connector/chaos --time $(CHAOS_TIME) --kafka $(KAFKA)
+
+.PHONY: model
+model: ## Check the model of the exactly-once protocol; needs spin
+	docs/model/check.sh
+
+.PHONY: kafka
+kafka: ## Run Apache Kafka on this machine, until Ctrl-C; needs Java 17 and Maven
+	go run ./connector/apachekafka/kafka
+
+.PHONY: test-kafka
+test-kafka: ## Run the tests against Apache Kafka; needs Java 17 and Maven
+	go test -race -tags apachekafka -count=1 -timeout 20m ./connector/apachekafka/...

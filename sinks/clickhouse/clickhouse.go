@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -29,6 +30,7 @@ type Sink struct {
 	cfg  Config
 	conn driver.Conn
 
+	surely time.Duration       // see the constant
 	writes *semaphore.Weighted // one for each connection, so that no write waits for one with a timeout
 
 	mu     sync.Mutex
@@ -59,7 +61,7 @@ func Open(name string, cfg Config) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sink{name: name, cfg: cfg, conn: conn, writes: semaphore.NewWeighted(int64(cfg.MaxConnections)), tables: map[string]*table{}}, nil
+	return &Sink{name: name, cfg: cfg, conn: conn, surely: surely, writes: semaphore.NewWeighted(int64(cfg.MaxConnections)), tables: map[string]*table{}}, nil
 }
 
 // Connect returns a connection pool, which connects when it is first used. Its

@@ -22,8 +22,8 @@ import (
 var identity = []string{"event_id", "webhook_id", "received_at", "normalized_at", "sink", "kafka_partition", "kafka_offset"}
 
 // surely is how much longer than a batch's age a server must have been up for
-// the token to be trusted: clocks and their seconds are not that exact.
-const surely = 10 * time.Second
+// the token to be trusted, for the clocks of two connectors differ.
+const surely = time.Minute
 
 // forgetful is the age from which a token is not trusted.
 const forgetful = time.Minute
@@ -43,12 +43,12 @@ func (s *Sink) Inspect(ctx context.Context, b *sinks.Batch, age time.Duration) (
 	defer s.writes.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
-	if age < forgetful && len(s.cfg.Addresses) == 1 {
+	if 0 <= age && age < forgetful && len(s.cfg.Addresses) == 1 {
 		var uptime uint32
 		if err := s.conn.QueryRow(ctx, "SELECT uptime()").Scan(&uptime); err != nil {
 			return sinks.Findings{}, s.describe(err)
 		}
-		if time.Duration(uptime)*time.Second > age+surely {
+		if time.Duration(uptime)*time.Second > age+s.surely {
 			return sinks.Findings{}, nil
 		}
 	}
