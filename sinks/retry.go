@@ -118,7 +118,14 @@ func (r *Retrying) Write(ctx context.Context, b *Batch) error {
 			}
 		}
 	}
-	tries, err := r.retry(ctx, b, func() error { return r.Sink.Write(ctx, b) })
+	repeated := *b
+	repeated.Since = since
+	next := b
+	tries, err := r.retry(ctx, b, func() error {
+		err := r.Sink.Write(ctx, next)
+		next = &repeated
+		return err
+	})
 	if err != nil || tries == 1 && b.Since.IsZero() && r.now().Sub(since) < doubtfulAge {
 		return err
 	}

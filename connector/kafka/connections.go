@@ -71,6 +71,11 @@ func (c *connections) dial(ctx context.Context, network, address string) (net.Co
 // close closes every connection and refuses to open further ones.
 func (c *connections) close() {
 	c.cancel()
+	c.cut()
+}
+
+// cut closes every connection that is open.
+func (c *connections) cut() {
 	c.mu.Lock()
 	open := c.open
 	c.open = make(map[*connection]struct{})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -44,9 +45,10 @@ const (
 // generation ends: then it must return soon, within the rebalance timeout of
 // 15 s. It may still commit, with a context of its own.
 //
-// An error ends the generation after a pause, so that the partition is handed
-// out again from what was committed; whether to log it is for the function to
-// decide. After nil the partition rests until the next generation.
+// After an error the member leaves the group, and joins it again after a pause, so
+// that the partition is handed out again from what was committed, and nothing that
+// is still on its way from the old member is taken; whether to log it is for
+// the function to decide. After nil the partition rests until the next generation.
 type HandleFunc func(ctx context.Context, p *Partition) error
 
 // Consume joins the consumer group and runs handle in one goroutine for each
@@ -70,7 +72,7 @@ func (c *Client) Consume(ctx context.Context, group string, topics []string, sta
 		logger: c.logger.With(slog.String("group", group)),
 		retry:  newRetry(time.Second, 30*time.Second),
 	}
-	consumerGroup, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
+	config := kafkago.ConsumerGroupConfig{
 		ID:      group,
 		Brokers: c.addresses,
 		Dialer: &kafkago.Dialer{
@@ -87,19 +89,24 @@ func (c *Client) Consume(ctx context.Context, group string, topics []string, sta
 		JoinGroupBackoff:  joinGroupBackoff,
 		Logger:            kafkago.LoggerFunc(m.debug),
 		ErrorLogger:       kafkago.LoggerFunc(m.debug), // What it reports comes back from Next too.
-	})
-	if err != nil {
-		return fmt.Errorf("consumer group %s: %w", group, err)
 	}
-
-	m.run(ctx, consumerGroup)
-
-	cut := time.AfterFunc(leaveTimeout, connections.close)
-	defer cut.Stop()
-	if err := consumerGroup.Close(); err != nil {
-		m.logger.WarnContext(ctx, "could not leave the consumer group", slog.Any("error", err))
+	for ctx.Err() == nil {
+		consumerGroup, err := kafkago.NewConsumerGroup(config)
+		if err != nil {
+			return fmt.Errorf("consumer group %s: %w", group, err)
+		}
+		m.run(ctx, consumerGroup)
+		hurry := connections.cut
+		if ctx.Err() != nil {
+			hurry = connections.close
+		}
+		late := time.AfterFunc(leaveTimeout, hurry)
+		if err := consumerGroup.Close(); err != nil {
+			m.logger.WarnContext(ctx, "could not leave the consumer group", slog.Any("error", err))
+		}
+		late.Stop()
+		m.anchors.Wait()
 	}
-	m.anchors.Wait()
 	return nil
 }
 
@@ -116,7 +123,7 @@ type member struct {
 	anchors sync.WaitGroup
 }
 
-// run goes from generation to generation until ctx ends.
+// run goes from generation to generation, until ctx ends or a handler fails.
 func (m *member) run(ctx context.Context, consumerGroup *kafkago.ConsumerGroup) {
 	joined := true
 	for {
@@ -135,17 +142,21 @@ func (m *member) run(ctx context.Context, consumerGroup *kafkago.ConsumerGroup) 
 		}
 		joined = true
 		m.client.metrics.rebalances.WithLabelValues(m.group).Inc()
-		m.consume(ctx, generation)
+		if !m.consume(ctx, generation) {
+			return
+		}
 	}
 }
 
-// consume handles one generation, until it ends or ctx does.
-func (m *member) consume(ctx context.Context, generation *kafkago.Generation) {
+// consume handles one generation, until it ends, ctx does, or a handler fails.
+// It reports whether to stay in the group.
+func (m *member) consume(ctx context.Context, generation *kafkago.Generation) (stay bool) {
 	// The handlers' context ends with the generation, with ctx, or when one of
 	// them failed.
 	parent, begun := ctx, time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	failed := false // read after handled
 	handled := make(chan struct{})
 	m.anchors.Add(1)
 	// kafka-go joins the next generation when a function that it has started
@@ -155,16 +166,16 @@ func (m *member) consume(ctx context.Context, generation *kafkago.Generation) {
 		m.await(ctx, generationCtx)
 		cancel()
 		<-handled
-		if parent.Err() != nil {
-			// Shutting down: stay in the generation until the group is left,
-			// rather than to join another one.
+		if failed || parent.Err() != nil {
+			// Stay in the generation until the group is left, rather than to join
+			// another one.
 			<-generationCtx.Done()
 		}
 	})
 
 	var handlers sync.WaitGroup
 	partitions, err := m.assigned(ctx, generation)
-	failed := err != nil
+	failed = err != nil
 	if err != nil && ctx.Err() == nil {
 		m.logger.WarnContext(ctx, "cannot read the committed offsets; trying again", slog.Any("error", err))
 		pause(ctx, m.retry.NextBackOff())
@@ -191,6 +202,7 @@ func (m *member) consume(ctx context.Context, generation *kafkago.Generation) {
 		m.retry.Reset()
 	}
 	close(handled)
+	return !failed
 }
 
 // await returns when the generation has ended, when ctx has, or when a topic
@@ -306,8 +318,14 @@ func (m *member) debug(format string, args ...any) {
 
 // Commit sets next as the offset from which the group goes on in the partition,
 // with metadata for whoever does so (brokers allow 4096 bytes). It retries what
-// is transient until ctx ends. It returns ErrFenced when the generation has
-// passed: then nothing was committed.
+// a broker says is transient, and connections that cannot be opened, until ctx
+// ends. It returns ErrFenced when the generation has passed: then nothing was
+// committed.
+//
+// After any other error the offset may have been committed, or may be yet: a
+// request whose answer was lost can arrive late, and is taken for as long as the
+// generation lasts. So the handler must return the error, which ends the
+// generation.
 func (p *Partition) Commit(ctx context.Context, next int64, metadata string) error {
 	retry := newRetry(25*time.Millisecond, time.Second)
 	for {
@@ -317,10 +335,18 @@ func (p *Partition) Commit(ctx context.Context, next int64, metadata string) err
 			return nil
 		case isFenced(err):
 			return fmt.Errorf("commit offset %d of partition %d of topic %s: %w: %w", next, p.ID, p.Topic, ErrFenced, err)
-		case !isTransient(err) || ctx.Err() != nil || !pause(ctx, retry.NextBackOff()):
+		case !isTransient(err) || !isUnsent(err) || ctx.Err() != nil || !pause(ctx, retry.NextBackOff()):
 			return fmt.Errorf("commit offset %d of partition %d of topic %s: %w", next, p.ID, p.Topic, markTransient(err))
 		}
 	}
+}
+
+// isUnsent reports whether the error of a request says that no broker can be
+// about to carry it out: one has answered, or none was reached.
+func isUnsent(err error) bool {
+	var code kafkago.Error
+	var network *net.OpError
+	return errors.As(err, &code) || errors.As(err, &network) && network.Op == "dial"
 }
 
 func (p *Partition) commit(ctx context.Context, next int64, metadata string) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"loyaltyhouse/connector/kafka"
 )
@@ -522,5 +523,65 @@ func TestTimestampBefore(t *testing.T) {
 	}
 	if end, err := p.End(testContext(t)); err != nil || end != 6 {
 		t.Errorf("the log ends at %d, %v, want 6", end, err)
+	}
+}
+
+// A commit whose answer was lost is not tried again: it can arrive late, and
+// undo what was committed after it. The member leaves and comes back as another, of
+// which nothing is on its way.
+func TestCommitWithoutAnAnswerEndsTheGeneration(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	client := newTopic(t, b, 1)
+	commits, stray := 0, make(chan *kmsg.OffsetCommitRequest, 1)
+	b.ControlKey(int16(kmsg.OffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		b.KeepControl()
+		if commits++; commits > 1 {
+			return nil, nil, false
+		}
+		if commit, ok := request.(*kmsg.OffsetCommitRequest); ok {
+			stray <- commit
+		}
+		return nil, errors.New("the connection is cut"), true
+	})
+	type assignment struct {
+		generation int
+		committed  int64
+	}
+	assignments := make(chan assignment, 10)
+	failed := false
+	consume(t, client, "group", kafka.StartEarliest, func(ctx context.Context, p *kafka.Partition) error {
+		assignments <- assignment{p.Generation, p.Committed}
+		if failed {
+			<-ctx.Done()
+			return nil
+		}
+		failed = true
+		err := p.Commit(ctx, 3, "stray")
+		if !errors.Is(err, kafka.ErrUnavailable) {
+			t.Errorf("Commit returns %v, want ErrUnavailable", err)
+		}
+		return err
+	})
+	first, second := <-assignments, <-assignments
+	if second.generation <= first.generation || second.committed != 0 {
+		t.Errorf("got %+v and then %+v", first, second)
+	}
+	request := <-stray
+	other, err := kgo.NewClient(append(b.kgoOptions(), kgo.MaxVersions(kversion.V2_8_0()))...) // Later ones name topics by id.
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	response, err := other.Request(testContext(t), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range response.(*kmsg.OffsetCommitResponse).Topics {
+		for _, p := range topic.Partitions {
+			if p.ErrorCode != kerr.UnknownMemberID.Code {
+				t.Errorf("the late commit is answered %d, want that the member is unknown", p.ErrorCode)
+			}
+		}
 	}
 }

@@ -140,13 +140,17 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 	return nil
 }
 
-// refused returns the error of an insert. ClickHouse calls materialized views
-// when the rows are stored already: then not a row is at fault but the view, and
-// the batch is repeated until the view takes it.
+// refused returns the error of an insert, which is permanent only when nothing of
+// the batch is stored. ClickHouse calls materialized views when the rows are
+// stored already: then not a row is at fault but the view, and the batch is
+// repeated until the view takes it. Constraints are asked before anything is
+// stored, but also of a repeated batch that was stored before the constraint was
+// there.
 func (s *Sink) refused(ctx context.Context, b *sinks.Batch, err error) error {
 	refusal, ok := sinks.IsPermanent(err)
-	if !ok || errors.Is(err, proto.ErrViolatedConstraint) {
-		return err // Constraints are asked before anything is stored.
+	constraint := errors.Is(err, proto.ErrViolatedConstraint)
+	if !ok || constraint && b.Since.IsZero() {
+		return err
 	}
 	found, lookErr := s.look(ctx, b)
 	switch {
@@ -154,6 +158,11 @@ func (s *Sink) refused(ctx context.Context, b *sinks.Batch, err error) error {
 		return fmt.Errorf("look whether rows are stored that were refused with %w: %w", refusal.Err, lookErr)
 	case len(found.Missing) == len(b.Records):
 		return err
+	case constraint && len(found.Missing) == 0:
+		return nil
+	case constraint:
+		return fmt.Errorf("clickhouse %s: some rows of a batch are in table %s.%s already, and a constraint that was added since refuses the others; drop the constraint until they are stored",
+			strings.Join(s.cfg.Addresses, ", "), s.cfg.Database, b.Table.Name)
 	default:
 		return fmt.Errorf("clickhouse %s: the rows are in table %s.%s, but a materialized view on it fails with %w; mend the view or drop it",
 			strings.Join(s.cfg.Addresses, ", "), s.cfg.Database, b.Table.Name, refusal.Err)
