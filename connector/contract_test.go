@@ -43,7 +43,7 @@ fields:
 	if err := conn.Exec(t.Context(), `CREATE TABLE loyalty.fact_refunds
 (
     event_id UUID, shop_id String, shop_domain String, merchant_id String, api_version String, webhook_id String, received_at DateTime64(3, 'UTC'),
-    customer_id String, amount_cents Int64, tags Array(String), created_at DateTime64(3, 'UTC'), normalized_at DateTime64(3, 'UTC')
+    customer_id String, amount_cents Int64, tags Array(String), created_at DateTime64(3, 'UTC'), normalized_at DateTime64(3, 'UTC'), retracted Bool
 )
 ENGINE = ReplacingMergeTree(normalized_at) ORDER BY (shop_id, customer_id, created_at, event_id)
 SETTINGS non_replicated_deduplication_window = 10000`); err != nil {

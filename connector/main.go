@@ -58,6 +58,8 @@ In production, scaled apart:               connector receive --config FILE
 		receiveCommand(file),
 		sinkCommand(file),
 		migrateCommand(file),
+		deadLettersCommand(file),
+		replayCommand(file),
 		simulateCommand(file),
 		demoCommand(file),
 		brokerCommand(),

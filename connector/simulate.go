@@ -11,7 +11,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"loyaltyhouse/config"
 	"loyaltyhouse/connector/simulate"
@@ -119,17 +118,7 @@ func authorities(file string) (*x509.CertPool, error) {
 
 // send plays the generator's history with a progress bar, which counts events.
 func send(ctx context.Context, g *simulate.Generator, events int, cfg simulate.SenderConfig, out io.Writer) (simulate.Summary, error) {
-	interval := 200 * time.Millisecond
-	if f, ok := out.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		interval = 5 * time.Second // Into a log, draw seldom.
-	}
-	bar := progressbar.NewOptions(events,
-		progressbar.OptionSetWriter(out),
-		progressbar.OptionSetDescription("sending webhooks"),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"),
-		progressbar.OptionSetWidth(24), progressbar.OptionThrottle(interval),
-		progressbar.OptionOnCompletion(func() { _, _ = fmt.Fprintln(out) }),
-	)
+	bar := progressBar(events, out, "sending webhooks", "events")
 	summary, err := simulate.Send(ctx, cfg, g.Next, func(o simulate.Outcome) {
 		if o.Delivery.Kind == simulate.KindEvent {
 			_ = bar.Add(1) // A terminal that cannot be drawn on is no reason to stop.
@@ -141,6 +130,21 @@ func send(ctx context.Context, g *simulate.Generator, events int, cfg simulate.S
 		_ = bar.Exit()
 	}
 	return summary, err
+}
+
+// progressBar draws how many of a number of units are done.
+func progressBar(units int, out io.Writer, what, unit string) *progressbar.ProgressBar {
+	interval := 200 * time.Millisecond
+	if !isTerminal(out) {
+		interval = 5 * time.Second // Into a log, draw seldom.
+	}
+	return progressbar.NewOptions(units,
+		progressbar.OptionSetWriter(out),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit),
+		progressbar.OptionSetWidth(24), progressbar.OptionThrottle(interval),
+		progressbar.OptionOnCompletion(func() { _, _ = fmt.Fprintln(out) }),
+	)
 }
 
 func printSummary(out io.Writer, e simulate.Expected, s simulate.Summary) error {

@@ -129,13 +129,13 @@ const (
 )
 
 // FactTable returns the table that the contract's rows fill: the envelope's
-// columns, the fields' columns in their order, and normalized_at.
+// columns, the fields' columns in their order, normalized_at and retracted.
 func (c *Contract) FactTable() *Table {
 	t := &Table{Topic: c.Topic, Name: c.Table, Doc: c.Doc, Columns: slices.Clone(envelope)}
 	for i := range c.Fields {
 		t.Columns = c.Fields[i].appendColumns(t.Columns, "", false)
 	}
-	t.Columns = append(t.Columns, normalizedAt)
+	t.Columns = append(t.Columns, closing...)
 	return t
 }
 

@@ -229,7 +229,7 @@ doc: Stars.
 		"e_at Nullable(DateTime64(3, 'UTC'))", "f_at Nullable(DateTime64(3, 'UTC'))", "g Nullable(Date32)",
 		"way LowCardinality(String)", "h Array(String)", "i_x Nullable(Int64)", "i_y_z Bool",
 		"j.x Array(String)", "j.y Array(LowCardinality(String))", "j.z Array(Bool)", "b_delta Int64",
-		"normalized_at DateTime64(3, 'UTC')",
+		"normalized_at DateTime64(3, 'UTC')", "retracted Bool",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("columns (- want, + got):\n%s", diff)

@@ -17,6 +17,8 @@ var sources = map[string]string{
 	"webhook_id":      "header `X-Shopline-Webhook-Id`",
 	"received_at":     "receiver's clock",
 	"normalized_at":   "receiver's clock",
+	"retracted":       "`connector replay`",
+	"header_shop_id":  "header `X-Shopline-Shop-Id`",
 	"topic":           "header `X-Shopline-Topic`",
 	"body":            "the body itself",
 	"kafka_partition": "Kafka",
@@ -30,10 +32,10 @@ type view struct {
 
 // views are listed in the order of the migrations.
 var views = []view{
-	{"points", "all of `fact_points`", "Every change of points, each event once."},
-	{"store_credits", "all of `fact_store_credits`", "Every change of store credits, each event once."},
-	{"gift_cards", "all of `fact_gift_cards`", "Every change of a gift card, each event once."},
-	{"customer_changes", "all of `fact_customer_changes`", "Every update of a customer, each event once."},
+	{"points", "all of `fact_points` but `retracted`", "Every change of points, each event once."},
+	{"store_credits", "all of `fact_store_credits` but `retracted`", "Every change of store credits, each event once."},
+	{"gift_cards", "all of `fact_gift_cards` but `retracted`", "Every change of a gift card, each event once."},
+	{"customer_changes", "all of `fact_customer_changes` but `retracted`", "Every update of a customer, each event once."},
 	{
 		"points_balances", "`shop_id`, `buyer_id`, `points_balance`, `updated_scene`, `updated_at`",
 		"One row per customer: the last balance that an event told, plus the changes after it.",
@@ -46,7 +48,7 @@ var views = []view{
 		"gift_card_balances", "`shop_id`, `gift_card_code`, `buyer_id`, `current_balance_cents`, `original_value_cents`, `scene_type`, `expires_at`, `updated_at`",
 		"One row per card, whoever holds it: the last balance that an event told, plus the changes after it.",
 	},
-	{"customers", "all of `fact_customer_changes`", "One row per customer: the latest state."},
+	{"customers", "all of `fact_customer_changes` but `retracted`", "One row per customer: the latest state."},
 }
 
 const dictionaryHead = `# Data dictionary
@@ -72,8 +74,12 @@ table may hold a row of one event several times until ClickHouse merges them.
   or ` + "`customer_id`" + ` in ` + "`fact_customer_changes`" + `.
 - Each table has a Kafka topic. A record there is one flat JSON object whose keys
   are the table's columns: times as RFC 3339, NULL as ` + "`null`" + `, and a body that is
-  not readable text as base64 under ` + "`body_base64`" + `. The topics' names begin with
-  the configured prefix, ` + "`loyalty.`" + ` by default.
+  not readable text as base64 under ` + "`body_base64`" + `. The keys ` + "`retracted`" + ` and
+  ` + "`header_shop_id`" + ` are there only where they tell something. The topics' names
+  begin with the configured prefix, ` + "`loyalty.`" + ` by default.
+- Who reads the facts from Kafka, or a fact table itself, takes a row with
+  ` + "`retracted`" + ` for the end of the row of the same key: see
+  [dead-letters.md](dead-letters.md#what-a-replay-changes).
 `
 
 // Dictionary describes the tables of the contracts, the two tables of the

@@ -39,9 +39,13 @@ func TestDictionaryIsThatOfTheContracts(t *testing.T) {
 
 // Each view of the migrations is described, with every column that it computes.
 func TestDictionaryListsTheViewsOfTheMigrations(t *testing.T) {
-	sql, err := schema.Migrations.ReadFile("migrations/0003_views.up.sql")
-	if err != nil {
-		t.Fatal(err)
+	var sql string
+	for _, file := range []string{"migrations/0003_views.up.sql", "migrations/0004_retractions.up.sql"} {
+		text, err := schema.Migrations.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sql += string(text)
 	}
 	described := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (.+?) \\| .+ \\|$")
 	_, section, _ := strings.Cut(string(schema.Dictionary(nil)), "\n## Views\n")
@@ -52,10 +56,12 @@ func TestDictionaryListsTheViewsOfTheMigrations(t *testing.T) {
 		have = append(have, row[1])
 		columns[row[1]] = row[2]
 	}
-	for _, created := range regexp.MustCompile(`(?s)CREATE (?:OR REPLACE )?VIEW (\w+) AS\s+(?:WITH\s.*?)?SELECT\s(.*?)\sFROM\b`).FindAllStringSubmatch(string(sql), -1) {
-		name, selected := created[1], created[2]
-		want = append(want, name)
-		if strings.TrimSpace(selected) == "*" {
+	for _, created := range regexp.MustCompile(`(?s)CREATE (?:OR REPLACE )?VIEW (\w+) AS\s+(?:WITH\s.*?)?SELECT\s(.*?)\sFROM\b`).FindAllStringSubmatch(sql, -1) {
+		name, selected := created[1], strings.TrimSpace(created[2])
+		if !slices.Contains(want, name) {
+			want = append(want, name) // A later migration may say it anew.
+		}
+		if selected == "*" || selected == "* EXCEPT (retracted)" {
 			continue
 		}
 		var computed []string

@@ -22,10 +22,13 @@ const base64Suffix = "_base64"
 // table's columns, so that any Kafka consumer can read it: times as RFC 3339
 // in UTC, dates as YYYY-MM-DD, NULL as null. A [Bytes] column stands under its
 // own name when it is readable UTF-8 text, else as standard base64 under its
-// name followed by "_base64".
+// name followed by "_base64". A sparse column that is empty is left out.
 func (t *Table) AppendRow(dst []byte, row Row) []byte {
 	for i := range t.Columns {
 		c, v := &t.Columns[i], &row[i]
+		if c.Sparse && c.isEmpty(v) {
+			continue
+		}
 		if i == 0 {
 			dst = append(dst, '{', '"')
 		} else {

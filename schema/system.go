@@ -23,11 +23,23 @@ const (
 	envelopeColumns
 )
 
-// normalizedAt closes every fact table; it is the version by which
-// ReplacingMergeTree chooses among rows of one event.
-var normalizedAt = Column{
-	Name: "normalized_at", Type: Time,
-	Doc: "When the row was made from the body. Of several rows of one event the latest counts, so that a replay under a corrected contract replaces the old row.",
+// closing are the columns that every fact table ends with. normalized_at is
+// the version by which ReplacingMergeTree chooses among the rows of one event.
+var closing = []Column{
+	{Name: "normalized_at", Type: Time, Doc: "When the row was made from the body. Of several rows of one event the latest counts, so that a replay under a corrected contract replaces the old row."},
+	{Name: "retracted", Type: Bool, Sparse: true, Doc: "True where a replay took this row back, because under a corrected contract the event has another key or no row at all. The views leave such rows out."},
+}
+
+// NormalizedAt returns the cell of that name in the row of a fact table.
+func (r Row) NormalizedAt() *Value { return &r[len(r)-2] }
+
+// Retracted returns the cell of that name in the row of a fact table.
+func (r Row) Retracted() *Value { return &r[len(r)-1] }
+
+// headerShopID tells what the receiver could not take as the shop's id.
+var headerShopID = Column{
+	Name: "header_shop_id", Type: String, Sparse: true,
+	Doc: "Header X-Shopline-Shop-Id, where it is not shop_id because the signed body names another shop.",
 }
 
 // RawWebhooks returns the table that keeps every signed delivery, resends too.
@@ -45,6 +57,7 @@ func RawWebhooks() *Table {
 			envelope[ShopDomain],
 			envelope[MerchantID],
 			envelope[APIVersion],
+			headerShopID,
 		},
 	}
 }
@@ -70,6 +83,7 @@ func DeadLetters() *Table {
 			{Name: "sink", Type: String, LowCardinality: true, Doc: "The sink that refused the row; empty in stage normalize."},
 			{Name: "kafka_partition", Type: Int64, Nullable: true, Doc: "The refused record's partition; NULL in stage normalize."},
 			{Name: "kafka_offset", Type: Int64, Nullable: true, Doc: "The refused record's offset; NULL in stage normalize."},
+			headerShopID,
 		},
 	}
 }

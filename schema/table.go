@@ -38,6 +38,9 @@ type Column struct {
 	Array bool
 	// LowCardinality marks text with few distinct values.
 	LowCardinality bool
+	// Sparse columns are seldom filled: a record in Kafka has their key only
+	// where it tells something. They are not a table's first column.
+	Sparse bool
 	// Doc is one sentence for the data dictionary.
 	Doc string
 }
@@ -104,6 +107,18 @@ type Value struct {
 	List []Value
 	// Set tells a nullable column's value from NULL; elsewhere it is ignored.
 	Set bool
+}
+
+// isEmpty reports whether v is the column's empty value.
+func (c *Column) isEmpty(v *Value) bool {
+	switch {
+	case c.Array:
+		return len(v.List) == 0
+	case c.Nullable:
+		return !v.Set
+	default:
+		return v.Int == 0 && v.Text == ""
+	}
 }
 
 // A Row holds one Value for each column of its [Table], in the same order.

@@ -29,6 +29,7 @@ points_balance Nullable(Int64)
 points_expires_at Nullable(DateTime64(3, 'UTC'))
 updated_at DateTime64(3, 'UTC')
 normalized_at DateTime64(3, 'UTC')
+retracted Bool
 `
 	storeCreditsColumns = envelopeColumns + `buyer_id String
 store_credits_code String
@@ -40,6 +41,7 @@ current_balance_cents Nullable(Int64)
 expires_at Nullable(DateTime64(3, 'UTC'))
 updated_at DateTime64(3, 'UTC')
 normalized_at DateTime64(3, 'UTC')
+retracted Bool
 `
 	giftCardsColumns = envelopeColumns + `buyer_id String
 gift_card_code String
@@ -52,6 +54,7 @@ original_value_cents Nullable(Int64)
 expires_at Nullable(DateTime64(3, 'UTC'))
 updated_at DateTime64(3, 'UTC')
 normalized_at DateTime64(3, 'UTC')
+retracted Bool
 `
 	customerChangesColumns = envelopeColumns + `customer_id String
 accepts_marketing Nullable(Bool)
@@ -121,6 +124,7 @@ total_spent_cents Nullable(Int64)
 updated_at DateTime64(3, 'UTC')
 verified_email Nullable(Bool)
 normalized_at DateTime64(3, 'UTC')
+retracted Bool
 `
 	rawWebhooksColumns = `event_id UUID
 webhook_id String
@@ -131,6 +135,7 @@ body String
 shop_domain LowCardinality(String)
 merchant_id String
 api_version LowCardinality(String)
+header_shop_id String
 `
 	deadLettersColumns = `stage LowCardinality(String)
 reason LowCardinality(String)
@@ -147,6 +152,7 @@ api_version LowCardinality(String)
 sink LowCardinality(String)
 kafka_partition Nullable(Int64)
 kafka_offset Nullable(Int64)
+header_shop_id String
 `
 )
 
@@ -219,6 +225,14 @@ func TestMigrationsMakeTheTables(t *testing.T) {
 			made[match[1]] = columns.String()
 		}
 	}
+	text, err := schema.Migrations.ReadFile("migrations/0004_retractions.up.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	added := regexp.MustCompile(`ALTER TABLE (\w+) ADD COLUMN IF NOT EXISTS (\w+ \w+) DEFAULT [^ ]+ CODEC`)
+	for _, match := range added.FindAllStringSubmatch(string(text), -1) {
+		made[match[1]] += match[2] + "\n"
+	}
 	want := map[string]string{}
 	for name, table := range tables(t) {
 		want[name] = describe(table)
@@ -251,6 +265,21 @@ func TestEnvelopePositions(t *testing.T) {
 	for i, name := range want {
 		if table.Columns[i].Name != name {
 			t.Errorf("column %d is %s, want %s", i, table.Columns[i].Name, name)
+		}
+	}
+}
+
+// TestClosingCells holds the methods of a row to the columns that they stand for.
+func TestClosingCells(t *testing.T) {
+	for _, table := range tables(t) {
+		if !strings.HasPrefix(table.Name, "fact_") {
+			continue
+		}
+		row := make(schema.Row, len(table.Columns))
+		*row.NormalizedAt() = schema.IntValue(7)
+		*row.Retracted() = schema.IntValue(1)
+		if row[table.Index("normalized_at")].Int != 7 || row[table.Index("retracted")].Int != 1 {
+			t.Errorf("%s: the cells are those of other columns: %v", table.Name, row)
 		}
 	}
 }

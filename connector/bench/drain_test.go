@@ -342,7 +342,7 @@ func insertBatch(ctx context.Context, conn driver.Conn, table string, rows []poi
 		r := &rows[i]
 		if err := batch.Append(r.eventID, r.shopID, r.shopDomain, r.merchantID, r.apiVersion, r.webhookID, r.receivedAt,
 			r.buyerID, r.updateType, r.updatedScene, r.updatedValue, r.pointsDelta, r.pointsBalance, r.pointsExpiresAt,
-			r.updatedAt, r.normalizedAt); err != nil {
+			r.updatedAt, r.normalizedAt, false); err != nil {
 			return err
 		}
 	}

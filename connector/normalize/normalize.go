@@ -106,7 +106,7 @@ func (n *Normalizer) Normalize(d Delivery, now time.Time) Result {
 	row[schema.APIVersion] = schema.TextValue(d.APIVersion)
 	row[schema.WebhookID] = schema.TextValue(d.WebhookID)
 	row[schema.ReceivedAt] = schema.IntValue(d.ReceivedAt.UnixMilli())
-	row[len(row)-1] = schema.IntValue(now.UnixMilli())
+	*row.NormalizedAt() = schema.IntValue(now.UnixMilli())
 	r.Table, r.Row = p.table, row
 	return r
 }

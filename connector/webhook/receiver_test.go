@@ -221,6 +221,10 @@ func TestRecords(t *testing.T) {
 	const broken = "{\"buyer_id\":\"Zaphod\xff\"}"
 	brokenBase64 := `"body_base64":"` + base64.StdEncoding.EncodeToString([]byte(broken)) + `"`
 	const incomplete = `{"buyer_id":"Zaphod-1","store_id":"7"}`
+	// another makes a record's shop that of the body, which is not the header's.
+	another := func(record string) string {
+		return strings.TrimSuffix(strings.Replace(record, "1718263946864", "7", 1), "}") + `,"header_shop_id":"1718263946864"}`
+	}
 	tests := []struct {
 		name, topic, body string
 		want              []record
@@ -238,8 +242,8 @@ func TestRecords(t *testing.T) {
 			{"raw_webhooks", "1718263946864/" + id(broken), fmt.Sprintf(raw, id(broken), pointsWebhook, brokenBase64)},
 		}},
 		{"a missing field", pointsWebhook, incomplete, []record{
-			{"dead_letters", "7/Zaphod-1", strings.Replace(fmt.Sprintf(dead, "missing_field", "field update_type is missing or empty", pointsWebhook, `"body":"`+strings.ReplaceAll(incomplete, `"`, `\"`)+`"`, id(incomplete)), "1718263946864", "7", 1)},
-			{"raw_webhooks", "7/Zaphod-1", strings.Replace(fmt.Sprintf(raw, id(incomplete), pointsWebhook, `"body":"`+strings.ReplaceAll(incomplete, `"`, `\"`)+`"`), "1718263946864", "7", 1)},
+			{"dead_letters", "7/Zaphod-1", another(fmt.Sprintf(dead, "missing_field", "field update_type is missing or empty", pointsWebhook, `"body":"`+strings.ReplaceAll(incomplete, `"`, `\"`)+`"`, id(incomplete)))},
+			{"raw_webhooks", "7/Zaphod-1", another(fmt.Sprintf(raw, id(incomplete), pointsWebhook, `"body":"`+strings.ReplaceAll(incomplete, `"`, `\"`)+`"`))},
 		}},
 		{"an unknown topic", "orders/edited", pointsBody, []record{
 			{"dead_letters", "1718263946864/" + id(pointsBody), fmt.Sprintf(dead, "unknown_topic", "no contract has this webhook topic", "orders/edited", quotedPoints, id(pointsBody))},

@@ -32,6 +32,9 @@ func rowsFrom(table *schema.Table, first, n int) []schema.Row {
 }
 
 func ordinary(c schema.Column, n int) schema.Value {
+	if c.Sparse {
+		return schema.Value{}
+	}
 	if c.Array {
 		v := schema.Value{Set: true}
 		c.Array = false
