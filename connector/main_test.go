@@ -34,8 +34,21 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asConnector) != "" {
 		os.Exit(run())
 	}
-	goleak.VerifyTestMain(m)
+	runOnSmallDisk()
+	dir, err := os.MkdirTemp("", "loyaltyhouse-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	programDir = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		_ = os.RemoveAll(dir) // What is left lies in the system's temporary directory.
+		os.Exit(status)
+	}))
 }
+
+// programDir is where tests build programs; TestMain makes and removes it.
+var programDir string
 
 // ports are free ports on loopback for one connector.
 type ports struct{ receiver, admin, native, http int }
@@ -182,7 +195,7 @@ func connector(t *testing.T, args ...string) (status int, printed string) {
 }
 
 // get returns the status and body of an admin page; 0 when nobody answers.
-func get(t *testing.T, url string) (int, string) {
+func get(t testing.TB, url string) (int, string) {
 	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

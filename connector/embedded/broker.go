@@ -35,6 +35,7 @@ type Broker struct {
 	address   net.Addr
 	lock      *fileLock
 	socketDir string // temporary directory of the socket, if it needed one
+	published string // file that names the address
 
 	stopRetention context.CancelFunc
 	retention     sync.WaitGroup
@@ -56,7 +57,11 @@ func StartBroker(ctx context.Context, cfg Config, log *slog.Logger, options ...k
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{lock: lock}
+	b := &Broker{lock: lock, published: filepath.Join(dir, addressFile)}
+	// A killed broker has left its address behind.
+	if err := b.unpublishAddress(); err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
 	if err := b.start(ctx, cfg.Broker, dir, log, options); err != nil {
 		return nil, errors.Join(err, b.removeSocketDir(), lock.release())
 	}
@@ -97,8 +102,9 @@ func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
 		b.stopRetention()
 		b.retention.Wait()
+		unpublished := b.unpublishAddress()
 		b.cluster.Close()
-		b.closeErr = errors.Join(b.removeSocketDir(), b.lock.release())
+		b.closeErr = errors.Join(unpublished, b.removeSocketDir(), b.lock.release())
 	})
 	return b.closeErr
 }
@@ -128,6 +134,11 @@ func (b *Broker) start(ctx context.Context, cfg BrokerConfig, dir string, log *s
 	if err != nil {
 		return fmt.Errorf("start the embedded broker on %s: %w", dir, err)
 	}
+	if err := b.publishAddress(); err != nil {
+		b.cluster.Close()
+		return err
+	}
+	keepRoom(b.cluster, dir, log)
 
 	ctx, b.stopRetention = context.WithCancel(context.WithoutCancel(ctx))
 	b.retention.Go(func() { b.applyRetention(ctx) })
@@ -152,9 +163,26 @@ func (b *Broker) listener(ctx context.Context, cfg BrokerConfig, dir string) (fu
 			return nil, fmt.Errorf("listen at %s: %w; check broker.listen", address, err)
 		}
 		b.address = listener.Addr()
+		if cfg.Advertise != "" {
+			return advertised{Listener: listener, address: cfg.Advertise}, nil
+		}
 		return listener, nil
 	}, nil
 }
+
+// advertised is a listener by whose address the broker tells its clients another.
+type advertised struct {
+	net.Listener
+	address string
+}
+
+// Addr implements net.Listener.
+func (a advertised) Addr() net.Addr { return advertisedAddress(a.address) }
+
+type advertisedAddress string
+
+func (advertisedAddress) Network() string  { return "tcp" }
+func (a advertisedAddress) String() string { return string(a) }
 
 // prepareSocket returns a path for the socket in a directory that only its owner
 // may enter, and removes what a killed broker left there.

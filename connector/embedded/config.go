@@ -59,6 +59,10 @@ type BrokerConfig struct {
 	// MaxPartitionBytes is what a partition may hold before its oldest records
 	// are deleted, whether or not they have been consumed.
 	MaxPartitionBytes int64 `yaml:"max_partition_bytes"`
+
+	// Advertise is the host:port that the broker tells its clients to use
+	// instead of Listen, where a proxy stands between them: for fault tests.
+	Advertise string `yaml:"-"`
 }
 
 // DefaultConfig returns the configuration of the embedded default: ClickHouse
@@ -128,6 +132,11 @@ func (c BrokerConfig) validate() error {
 		address, err := netip.ParseAddrPort(c.Listen)
 		if err != nil || !address.Addr().IsLoopback() {
 			return fmt.Errorf("listen: must be empty or a loopback address with a port such as 127.0.0.1:9092, is %q: the embedded broker asks nobody for a password", c.Listen)
+		}
+	}
+	if c.Advertise != "" {
+		if _, err := netip.ParseAddrPort(c.Advertise); err != nil || c.Listen == "" {
+			return fmt.Errorf("advertise: must be an address with a port, together with listen, is %q", c.Advertise)
 		}
 	}
 	// A partition that holds at least one batch of the largest size can never

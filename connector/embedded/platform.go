@@ -39,3 +39,12 @@ func openLibrary(path string) (uintptr, error) {
 func registerFunction(function any, library uintptr, symbol string) {
 	purego.RegisterLibFunc(function, library, symbol)
 }
+
+// freeBytes returns how much can be written to the disk of a directory.
+func freeBytes(dir string) (uint64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return 0, err
+	}
+	return stat.Bavail * uint64(stat.Bsize), nil //nolint:gosec // A block's size is positive.
+}

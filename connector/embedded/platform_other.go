@@ -3,6 +3,7 @@
 package embedded
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"syscall"
@@ -18,3 +19,5 @@ func ownProcessGroup() *syscall.SysProcAttr { return nil }
 func openLibrary(string) (uintptr, error) { return 0, unsupported(runtime.GOOS, runtime.GOARCH) }
 
 func registerFunction(any, uintptr, string) {}
+
+func freeBytes(string) (uint64, error) { return 0, errors.ErrUnsupported }

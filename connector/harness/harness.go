@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,10 +26,11 @@ import (
 )
 
 // Build builds the connector into a directory and returns the program's path.
-// It runs where the module's source is.
-func Build(ctx context.Context, dir string) (program string, err error) {
+// It runs where the module's source is. Flags are more of go build, as -race.
+func Build(ctx context.Context, dir string, flags ...string) (program string, err error) {
 	program = filepath.Join(dir, "connector")
-	out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "loyaltyhouse/connector").CombinedOutput() //nolint:gosec // The caller names the directory.
+	arguments := slices.Concat([]string{"build", "-trimpath", "-o", program}, flags, []string{"loyaltyhouse/connector"})
+	out, err := exec.CommandContext(ctx, "go", arguments...).CombinedOutput() //nolint:gosec // The caller names the directory and the flags.
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -53,10 +55,11 @@ func Start(name string, cmd *exec.Cmd, log io.Writer) (*Process, error) {
 	p := &Process{Name: name, cmd: cmd, done: make(chan struct{})}
 	cmd.Stderr = log
 	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Pdeathsig: syscall.SIGKILL,
-		Setpgid:   true, // Ctrl-C is for this program, which ends its children in order.
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr.Setpgid = true // Ctrl-C is for this program, which ends its children in order.
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -149,6 +152,9 @@ func (p *Process) close() {
 	_ = p.stdin.Close()  // Nobody reads it any more,
 	_ = p.output.Close() // and nobody writes this.
 }
+
+// PID returns the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // CPU returns the processor time that the process has used so far.
 func (p *Process) CPU() (time.Duration, error) { return CPUOf(p.cmd.Process.Pid) }

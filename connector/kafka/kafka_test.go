@@ -23,7 +23,7 @@ import (
 
 const testTopic = "loyalty.points"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, toxicLeaks()...) }
 
 // patience bounds what should happen at once, on the slowest machine.
 const patience = 30 * time.Second

@@ -156,7 +156,9 @@ func (q *partitionQueue) send(ctx context.Context, batch []entry) bool {
 
 		failure := newPublishError(q.topic.name, err)
 		for i := range batch {
-			batch[i].call.lastAttempt.Store(failure)
+			if last := batch[i].call.lastAttempt.Load(); last == nil || failure.Reason != ReasonDeadline {
+				batch[i].call.lastAttempt.Store(failure) // That time ran out says less than what went before.
+			}
 		}
 		if failure.Reason == ReasonUnknownTopic {
 			q.topic.checked.Store(0)

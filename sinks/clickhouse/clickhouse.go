@@ -119,6 +119,8 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 		"async_insert":               0,
 		"insert_deduplicate":         1,
 		"insert_deduplication_token": s.name + "/" + b.Table.Name + "/" + b.Token(),
+		// A repeated batch fills the views on the table that have not got it yet.
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
 		// One batch may hold events of many months, as after a long outage.
 		"max_partitions_per_insert_block": 0,
 	}))

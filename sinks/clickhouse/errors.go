@@ -31,8 +31,9 @@ func (s *Sink) describe(err error) error {
 }
 
 // rowRefused reports whether ClickHouse's error code blames a value in the
-// data, so that another try of the same rows must fail again: a constraint, or
-// the query of a materialized view that cannot read a value. Every other code,
+// data, so that another try of the same rows must fail again: a constraint, or an
+// expression of a column that cannot take a value. A materialized view fails with
+// the same codes; see [Sink.refused]. Every other code,
 // an unknown one too, is tried again: a missing table, a wrong password or a
 // full disk can be mended without touching the data.
 //
