@@ -67,7 +67,7 @@ model: ## Check the model of the exactly-once protocol; needs spin
 
 .PHONY: kafka
 kafka: ## Run Apache Kafka on this machine, until Ctrl-C; needs Java 17 and Maven
-	go run ./connector/apachekafka/kafka
+	go run ./connector/apachekafka/kafka --dir $(DATA_DIR)/kafka
 
 .PHONY: test-kafka
 test-kafka: ## Run the tests against Apache Kafka; needs Java 17 and Maven

@@ -93,6 +93,9 @@ func keysOf(t reflect.Type, prefix string) (keys []string) {
 		return nil
 	}
 	for field := range t.Fields() {
+		if field.Tag.Get("yaml") == "-" {
+			continue // It is not for the file.
+		}
 		key := prefix + field.Tag.Get("yaml")
 		keys = append(keys, key)
 		keys = append(keys, keysOf(field.Type, key+".")...)
