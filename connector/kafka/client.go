@@ -121,6 +121,15 @@ func (c *Client) Close() {
 	c.connections.close()
 }
 
+// dropIdle closes the idle connections after an error that no broker has
+// answered. kafka-go takes the newest of them without looking whether it is
+// alive, so that after a broker's restart each would fail one more request.
+func (c *Client) dropIdle(err error) {
+	if _, answered := errors.AsType[kafkago.Error](err); !answered {
+		c.transport.CloseIdleConnections()
+	}
+}
+
 // Ping reports whether a broker answers and every partition of the topics that
 // EnsureTopics was asked for has a leader. What it knows of leaders is at most
 // two seconds old.

@@ -178,6 +178,7 @@ func (m *member) consume(ctx context.Context, generation *kafkago.Generation) (s
 	failed = err != nil
 	if err != nil && ctx.Err() == nil {
 		m.logger.WarnContext(ctx, "cannot read the committed offsets; trying again", slog.Any("error", err))
+		m.client.dropIdle(err)
 		pause(ctx, m.retry.NextBackOff())
 		cancel()
 	}
@@ -335,7 +336,9 @@ func (p *Partition) Commit(ctx context.Context, next int64, metadata string) err
 			return nil
 		case isFenced(err):
 			return fmt.Errorf("commit offset %d of partition %d of topic %s: %w: %w", next, p.ID, p.Topic, ErrFenced, err)
-		case !isTransient(err) || !isUnsent(err) || ctx.Err() != nil || !pause(ctx, retry.NextBackOff()):
+		}
+		p.client.dropIdle(err)
+		if !isTransient(err) || !isUnsent(err) || ctx.Err() != nil || !pause(ctx, retry.NextBackOff()) {
 			return fmt.Errorf("commit offset %d of partition %d of topic %s: %w", next, p.ID, p.Topic, markTransient(err))
 		}
 	}

@@ -82,6 +82,7 @@ func (p *Partition) Fetch(ctx context.Context, offset int64, maxBytes int) ([]Re
 	p.rest = nil
 	if ctx.Err() == nil {
 		p.client.metrics.fetchErrors.WithLabelValues(p.Topic).Inc()
+		p.client.dropIdle(err)
 		if isTransient(err) {
 			pause(ctx, fetchWait)
 		}

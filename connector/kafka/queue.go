@@ -154,6 +154,7 @@ func (q *partitionQueue) send(ctx context.Context, batch []entry) bool {
 			return false
 		}
 
+		q.producer.client.dropIdle(err)
 		failure := newPublishError(q.topic.name, err)
 		for i := range batch {
 			if last := batch[i].call.lastAttempt.Load(); last == nil || failure.Reason != ReasonDeadline {

@@ -35,6 +35,7 @@ func (c *Client) EnsureTopics(ctx context.Context, topics []string) error {
 		if err == nil || !errors.Is(err, ErrUnavailable) {
 			return err
 		}
+		c.dropIdle(err)
 		if !pause(ctx, retry.NextBackOff()) {
 			return fmt.Errorf("%w: %w", err, context.Cause(ctx))
 		}

@@ -119,6 +119,9 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 		"async_insert":               0,
 		"insert_deduplicate":         1,
 		"insert_deduplication_token": s.name + "/" + b.Table.Name + "/" + b.Token(),
+		// A row for each record, also of two deliveries of one event in one batch:
+		// the views collapse them, and what is stored can be counted.
+		"optimize_on_insert": 0,
 		// A repeated batch fills the views on the table that have not got it yet.
 		"deduplicate_blocks_in_dependent_materialized_views": 1,
 		// One batch may hold events of many months, as after a long outage.

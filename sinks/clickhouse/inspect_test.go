@@ -127,3 +127,31 @@ func TestTableWithoutDeduplicationIsRefused(t *testing.T) {
 		s.expectStored(t, 3)
 	}
 }
+
+// Two deliveries of one event in one batch are two rows, as they are two records,
+// and one in the view, also before any merge.
+func TestResendsInOneBatchAreRowsOfTheirOwn(t *testing.T) {
+	contracts, err := schema.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := contracts[slices.IndexFunc(contracts, func(c *schema.Contract) bool { return c.Topic == "points" })].FactTable()
+	s := newStation(t, table, 1)
+	inDatabase(t, s.cfg.Database, "SYSTEM STOP MERGES "+s.cfg.Database+"."+table.Name)
+	first, resend := sinktest.Row(table, 0), sinktest.Row(table, 0)
+	resend[table.Index("normalized_at")].Int += 1000
+	resend[table.Index("webhook_id")] = schema.TextValue("resend")
+	b := sinktest.NewBatch(table, 0, first, resend, first)
+	if err := s.sink.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.stored(t); got != "3 rows of 1 events" {
+		t.Errorf("stored are %s", got)
+	}
+	if got := text(t, s.conn, "count()||' '||any(webhook_id)", "FROM "+s.cfg.Database+".points"); got != "1 resend" {
+		t.Errorf("the view has %s, want the resend alone", got)
+	}
+	if found := s.inspect(t, b); len(found.Missing) > 0 || found.Surplus > 0 {
+		t.Errorf("Inspect finds %+v", found)
+	}
+}
