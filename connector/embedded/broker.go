@@ -138,7 +138,7 @@ func (b *Broker) start(ctx context.Context, cfg BrokerConfig, dir string, log *s
 		b.cluster.Close()
 		return err
 	}
-	keepRoom(b.cluster, dir, log)
+	keepRoom(context.WithoutCancel(ctx), b.cluster, dir, log)
 
 	ctx, b.stopRetention = context.WithCancel(context.WithoutCancel(ctx))
 	b.retention.Go(func() { b.applyRetention(ctx) })

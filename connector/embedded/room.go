@@ -20,7 +20,7 @@ const (
 
 // keepRoom has the cluster refuse writes while the disk of a directory is
 // nearly full. Both answers are of the kind that clients try again.
-func keepRoom(cluster *kfake.Cluster, dir string, log *slog.Logger) {
+func keepRoom(ctx context.Context, cluster *kfake.Cluster, dir string, log *slog.Logger) {
 	var full atomic.Bool
 	below := func(room uint64) bool {
 		free, err := freeBytes(dir)
@@ -30,10 +30,10 @@ func keepRoom(cluster *kfake.Cluster, dir string, log *slog.Logger) {
 		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.KafkaStorageError, Count: -1, When: func(kmsg.Request) bool {
 			is := below(produceRoom)
 			if was := full.Swap(is); is && !was {
-				log.ErrorContext(context.Background(), "the disk of the embedded broker is nearly full: nothing is published until there is more room",
+				log.ErrorContext(ctx, "the disk of the embedded broker is nearly full: nothing is published until there is more room",
 					slog.String("directory", dir), slog.Int("bytes_needed", produceRoom))
 			} else if was && !is {
-				log.InfoContext(context.Background(), "the disk of the embedded broker has room again", slog.String("directory", dir))
+				log.InfoContext(ctx, "the disk of the embedded broker has room again", slog.String("directory", dir))
 			}
 			return is
 		}},

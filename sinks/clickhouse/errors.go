@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -10,6 +11,10 @@ import (
 
 	"loyaltyhouse/sinks"
 )
+
+// constraintName finds the name of a violated constraint in ClickHouse's message.
+// The rest of it, with the row's values, is left out.
+var constraintName = regexp.MustCompile("^Constraint `([A-Za-z0-9_]+)` for table ")
 
 // describe classifies an error by ClickHouse's code, never by its text, and
 // keeps the text only where it cannot quote a row.
@@ -21,6 +26,12 @@ func (s *Sink) describe(err error) error {
 	}
 	code := proto.Error(exception.Code)
 	switch {
+	case code == proto.ErrViolatedConstraint:
+		name := constraintName.FindStringSubmatch(exception.Message)
+		if name == nil {
+			return sinks.Permanent(sinks.RowRefused, -1, code)
+		}
+		return sinks.Permanent(sinks.RowRefused, -1, fmt.Errorf("constraint %s: %w", name[1], code))
 	case rowRefused(code):
 		return sinks.Permanent(sinks.RowRefused, -1, code)
 	case blamesServer(code):
