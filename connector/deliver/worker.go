@@ -319,9 +319,13 @@ func (w *worker) announce(ctx context.Context, piece *sinks.Batch) error {
 	if w.cfg.AtLeastOnce {
 		return nil
 	}
+	at := piece.Since // Of a range that is resumed, the first member's time goes on counting.
+	if at.IsZero() {
+		at = w.now()
+	}
 	return w.p.Commit(ctx, w.committed, bookmark{Before: w.before, intent: intent{
 		First: piece.First(), Last: piece.Last(), Records: len(piece.Records),
-		Table: piece.Table.Name, Shape: shapeOf(piece.Table), At: w.now().UnixMilli(),
+		Table: piece.Table.Name, Shape: shapeOf(piece.Table), At: at.UnixMilli(),
 	}}.String())
 }
 
