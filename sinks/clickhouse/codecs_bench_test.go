@@ -182,7 +182,7 @@ func BenchmarkViews(b *testing.B) {
 		execute(b, w.conn, fmt.Sprintf(`INSERT INTO %s.fact_points
 			SELECT reinterpretAsUUID(sipHash128(n)), toString(1610418123456 + buyer %% 3 * 1000003), 'shophub-1.myshopline.com', '2000001234', 'v20250601',
 				lower(hex(randomString(12))), at, '420000' || toString(buyer * 7919), if(delta > 0, 'INCREASE', 'DECREASE'),
-				['SUCCESSFUL_ORDERS', 'DAILY_ATTENDANCE', 'MANUALLY_INCREASE', 'CASHBACK'][1 + n %% 4], abs(delta), delta, 1000 + n %% 5000, NULL, at, now64(3)
+				['SUCCESSFUL_ORDERS', 'DAILY_ATTENDANCE', 'MANUALLY_INCREASE', 'CASHBACK'][1 + n %% 4], abs(delta), delta, 1000 + n %% 5000, NULL, at, now64(3), false
 			FROM (SELECT number AS n, sipHash64(n) %% 100000 AS buyer, toInt64(sipHash64(n, 1) %% 200) - 50 AS delta,
 				toDateTime64('2025-11-01 00:00:00', 3, 'UTC') + n * 90 * 86400 / 2000000 + (sipHash64(n, 2) %% 1000) / 1000 AS at
 				FROM numbers(%d, %d))`, w.cfg.Database, i*(size-10_000), size))
