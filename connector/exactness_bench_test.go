@@ -156,7 +156,7 @@ func (d *drainedBroker) drain(b *testing.B, address string, maxRows int, atLeast
 	log := slog.New(slog.DiscardHandler)
 	warehouse := clickhouse.DefaultConfig()
 	warehouse.Addresses, warehouse.Database = []string{address}, name
-	if err := migrateUp(b.Context(), config.Sink{Name: name, ClickHouse: &warehouse}, log); err != nil {
+	if err := migrateUp(b.Context(), config.Sink{Name: name, ClickHouse: &warehouse}, nil, log); err != nil {
 		b.Fatal(err)
 	}
 	kind, err := clickhouse.Open(name, warehouse)

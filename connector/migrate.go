@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"loyaltyhouse/config"
+	"loyaltyhouse/schema"
 	"loyaltyhouse/sinks/clickhouse"
 )
 
@@ -17,8 +18,9 @@ func migrateCommand(file *string) *cobra.Command {
 		Use:   "migrate",
 		Short: "Create, drop or show the warehouse's tables and views",
 		Long: `Works on the warehouse of every ClickHouse sink. The migrations are part of
-this program. With migrate_on_start, which is the default, the sinks run
-"migrate up" by themselves.`,
+this program. "migrate up" also writes what the contracts say of tables and
+columns into ClickHouse, as comments. With migrate_on_start, which is the default,
+the sinks run it by themselves.`,
 	}
 	var drop bool
 	down := &cobra.Command{
@@ -29,8 +31,8 @@ this program. With migrate_on_start, which is the default, the sinks run
 			if !drop {
 				return errors.New("migrate down drops every table with all its data; say --yes-drop-all-data if you mean it")
 			}
-			return eachWarehouse(cmd, *file, func(_ context.Context, s config.Sink, m *clickhouse.Migrator) (string, error) {
-				return "every table and view of database " + s.ClickHouse.Database + " is dropped", m.Down()
+			return eachWarehouse(cmd, *file, func(_ context.Context, m sinkMigrator) (string, error) {
+				return "every table and view of database " + m.sink.ClickHouse.Database + " is dropped", m.Down()
 			})
 		},
 	}
@@ -41,8 +43,8 @@ this program. With migrate_on_start, which is the default, the sinks run
 			Short: "Bring tables and views to the newest version",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return eachWarehouse(cmd, *file, func(ctx context.Context, _ config.Sink, m *clickhouse.Migrator) (string, error) {
-					before, after, err := m.Up(ctx)
+				return eachWarehouse(cmd, *file, func(ctx context.Context, m sinkMigrator) (string, error) {
+					before, after, err := m.up(ctx)
 					if before == after {
 						return fmt.Sprintf("version %d, nothing to do", after), err
 					}
@@ -56,12 +58,12 @@ this program. With migrate_on_start, which is the default, the sinks run
 			Short: "Show which version the tables have",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return eachWarehouse(cmd, *file, func(_ context.Context, s config.Sink, m *clickhouse.Migrator) (string, error) {
+				return eachWarehouse(cmd, *file, func(_ context.Context, m sinkMigrator) (string, error) {
 					version, dirty, err := m.Status()
 					if err != nil {
 						return "", err
 					}
-					text := fmt.Sprintf("database %s has version %d of %d", s.ClickHouse.Database, version, m.Newest())
+					text := fmt.Sprintf("database %s has version %d of %d", m.sink.ClickHouse.Database, version, m.Newest())
 					if dirty {
 						text += ", which stopped half-way or is under way; run connector migrate up"
 					}
@@ -73,10 +75,22 @@ this program. With migrate_on_start, which is the default, the sinks run
 	return command
 }
 
+// A sinkMigrator migrates the warehouse of one sink.
+type sinkMigrator struct {
+	*clickhouse.Migrator
+	sink   config.Sink
+	tables []*schema.Table
+	log    *slog.Logger
+}
+
 // eachWarehouse calls f for every ClickHouse sink and prints what it says.
-func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, config.Sink, *clickhouse.Migrator) (string, error)) (err error) {
+func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, sinkMigrator) (string, error)) (err error) {
 	ctx := cmd.Context()
 	cfg, log, err := load(file)
+	if err != nil {
+		return err
+	}
+	contracts, err := cfg.LoadContracts()
 	if err != nil {
 		return err
 	}
@@ -90,7 +104,7 @@ func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, conf
 		if err != nil {
 			return fmt.Errorf("sink %s: %w", s.Name, err)
 		}
-		text, err := f(ctx, s, m)
+		text, err := f(ctx, sinkMigrator{Migrator: m, sink: s, tables: tablesOf(contracts), log: log})
 		if err = errors.Join(err, m.Close()); err != nil {
 			return fmt.Errorf("sink %s: %w", s.Name, err)
 		}
@@ -101,14 +115,28 @@ func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, conf
 	return nil
 }
 
+// up brings tables and views to the newest version, and their comments to what
+// the contracts say. A warehouse without comments is still one to deliver to.
+func (m *sinkMigrator) up(ctx context.Context) (before, after uint, err error) {
+	if before, after, err = m.Up(ctx); err != nil {
+		return before, after, err
+	}
+	if err := m.Comment(ctx, m.tables); err != nil {
+		m.log.LogAttrs(ctx, slog.LevelWarn, "not every table and column could be given its comment; the data does not depend on it",
+			slog.String("sink", m.sink.Name), slog.Any("error", err))
+	}
+	return before, after, nil
+}
+
 // migrateUp is migrate up for one sink of a starting service.
-func migrateUp(ctx context.Context, s config.Sink, log *slog.Logger) (err error) {
+func migrateUp(ctx context.Context, s config.Sink, tables []*schema.Table, log *slog.Logger) (err error) {
 	m, err := clickhouse.NewMigrator(ctx, *s.ClickHouse)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	before, after, err := m.Up(ctx)
+	migrator := sinkMigrator{Migrator: m, sink: s, tables: tables, log: log}
+	before, after, err := migrator.up(ctx)
 	if err != nil {
 		return err
 	}

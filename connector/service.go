@@ -160,10 +160,11 @@ func (s *service) startKafka() error {
 	return nil
 }
 
-// tables are what is delivered: the facts and the two of the connector itself.
-func (s *service) tables() []*schema.Table {
+// tablesOf returns what is delivered: the facts and the two tables of the
+// connector itself.
+func tablesOf(contracts []*schema.Contract) []*schema.Table {
 	var all []*schema.Table
-	for _, c := range s.contracts {
+	for _, c := range contracts {
 		all = append(all, c.FactTable())
 	}
 	return append(all, schema.RawWebhooks(), schema.DeadLetters())
@@ -172,7 +173,7 @@ func (s *service) tables() []*schema.Table {
 // topics are the full names of the tables' topics.
 func (s *service) topics() []string {
 	var names []string
-	for _, t := range s.tables() {
+	for _, t := range tablesOf(s.contracts) {
 		names = append(names, s.cfg.Kafka.TopicPrefix+t.Topic)
 	}
 	return names
@@ -190,7 +191,7 @@ func (s *service) openSinks() error {
 		}
 		sink := sinks.Retry(kind, c.Name, c.Retry, metrics.Retry, s.log, time.Now)
 		cfg := deliver.Config{
-			Sink: c.Name, TopicPrefix: s.cfg.Kafka.TopicPrefix, Tables: s.tables(), Start: c.Start, Batch: c.Batch,
+			Sink: c.Name, TopicPrefix: s.cfg.Kafka.TopicPrefix, Tables: tablesOf(s.contracts), Start: c.Start, Batch: c.Batch,
 		}
 		s.sinks = append(s.sinks, &runningSink{
 			cfg: c, sink: sink, deliverer: deliver.New(cfg, sink, s.kafka, s.producer, metrics, s.log, time.Now),
@@ -257,7 +258,7 @@ func (s *service) prepare(topics *state) {
 				if !s.cfg.MigrateOnStart {
 					return nil
 				}
-				return migrateUp(ctx, sink.cfg, s.log)
+				return migrateUp(ctx, sink.cfg, tablesOf(s.contracts), s.log)
 			})
 			if !ready {
 				return nil

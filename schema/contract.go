@@ -18,7 +18,7 @@ type Contract struct {
 	Webhooks []string `yaml:"webhooks"`
 	// Table is the ClickHouse table.
 	Table string `yaml:"table"`
-	// Doc is one sentence for the data dictionary.
+	// Doc is one sentence for the data dictionary and ClickHouse's comment.
 	Doc string `yaml:"doc"`
 	// ShopID names the body's member that holds the shop's id; empty where the
 	// body has none and the header X-Shopline-Shop-Id has to do.

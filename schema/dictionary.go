@@ -62,6 +62,11 @@ Everything is in the database that the configuration names, ` + "`loyalty`" + ` 
 Read the [views](#views): there each event counts once at any moment. A fact
 table may hold a row of one event several times until ClickHouse merges them.
 
+The meanings below are also the comments of the tables, the views and their columns in
+ClickHouse, where ` + "`DESCRIBE TABLE`, `system.columns`" + ` and the tools that read them
+show them. The columns that a view computes have no comment. A sink writes them when
+it starts, also over comments that somebody has changed.
+
 - Money is in ` + "`*_cents`" + `, an integer in 1/100 of the currency's unit. Times are
   ` + "`*_at`" + `, in UTC with milliseconds. Ids are text.
 - Text that the body does not have is empty. A number, time, date or truth value

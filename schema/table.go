@@ -41,7 +41,7 @@ type Column struct {
 	// Sparse columns are seldom filled: a record in Kafka has their key only
 	// where it tells something. They are not a table's first column.
 	Sparse bool
-	// Doc is one sentence for the data dictionary.
+	// Doc is one sentence for the data dictionary and ClickHouse's comment.
 	Doc string
 }
 
@@ -83,7 +83,7 @@ type Table struct {
 	Topic string
 	// Name is the ClickHouse table.
 	Name string
-	// Doc is one sentence for the data dictionary.
+	// Doc is one sentence for the data dictionary and ClickHouse's comment.
 	Doc     string
 	Columns []Column
 }

@@ -155,7 +155,7 @@ func (m *Migrator) setTTL(ctx context.Context) error {
 	}
 	defer conn.Close() //nolint:errcheck // Nothing is in flight.
 	var present bool
-	if err := conn.QueryRow(ctx, "SELECT position(create_table_query, ' TTL ') > 0 FROM system.tables WHERE database = ? AND name = 'raw_webhooks'", m.cfg.Database).Scan(&present); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT position(engine_full, ' TTL ') > 0 FROM system.tables WHERE database = ? AND name = 'raw_webhooks'", m.cfg.Database).Scan(&present); err != nil {
 		return fmt.Errorf("clickhouse: TTL of raw_webhooks: %w", err)
 	}
 	alter := "ALTER TABLE `" + m.cfg.Database + "`.raw_webhooks "

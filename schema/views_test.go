@@ -1,0 +1,41 @@
+package schema_test
+
+import (
+	"slices"
+	"testing"
+
+	"loyaltyhouse/schema"
+)
+
+// A view of a fact table has its columns with their docs, but retracted.
+func TestViewsHaveTheColumnsOfTheirTable(t *testing.T) {
+	contracts, err := schema.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := map[string]*schema.Table{}
+	var all []*schema.Table
+	for _, c := range contracts {
+		all = append(all, c.FactTable())
+		tables[c.Table] = c.FactTable()
+	}
+	views := map[string]*schema.Table{}
+	for _, v := range schema.Views(all) {
+		if v.Doc == "" {
+			t.Errorf("view %s has no doc", v.Name)
+		}
+		views[v.Name] = v
+	}
+	for view, table := range map[string]string{
+		"points": "fact_points", "store_credits": "fact_store_credits", "gift_cards": "fact_gift_cards",
+		"customer_changes": "fact_customer_changes", "customers": "fact_customer_changes",
+	} {
+		want := tables[table].Columns[:len(tables[table].Columns)-1]
+		if v := views[view]; v == nil || !slices.Equal(v.Columns, want) {
+			t.Errorf("view %s has other columns than %s without retracted: %v", view, table, v)
+		}
+	}
+	if v := views["points_balances"]; v == nil || len(v.Columns) > 0 {
+		t.Errorf("the view points_balances computes its columns, listed are %v", v)
+	}
+}
