@@ -85,6 +85,7 @@ kafka: {topics: {partitions: 2}}
 sinks:
   - name: clickhouse
     batch: {max_age: 100ms}
+    retry: {max_interval: 500ms} # What waits for a sink should not wait for its backoff, too.
     clickhouse: {addresses: ["127.0.0.1:%d"]}
 embedded:
   data_dir: %q

@@ -25,32 +25,6 @@ var sources = map[string]string{
 	"kafka_offset":    "Kafka",
 }
 
-// A view is one of the views that the migrations create.
-type view struct {
-	name, columns, doc string
-}
-
-// views are listed in the order of the migrations.
-var views = []view{
-	{"points", "all of `fact_points` but `retracted`", "Every change of points, each event once."},
-	{"store_credits", "all of `fact_store_credits` but `retracted`", "Every change of store credits, each event once."},
-	{"gift_cards", "all of `fact_gift_cards` but `retracted`", "Every change of a gift card, each event once."},
-	{"customer_changes", "all of `fact_customer_changes` but `retracted`", "Every update of a customer, each event once."},
-	{
-		"points_balances", "`shop_id`, `buyer_id`, `points_balance`, `updated_scene`, `updated_at`",
-		"One row per customer: the last balance that an event told, plus the changes after it.",
-	},
-	{
-		"store_credit_balances", "`shop_id`, `buyer_id`, `current_balance_cents`, `store_credits_code`, `update_reason`, `updated_at`",
-		"One row per customer: the last balance that an event told, plus the changes after it.",
-	},
-	{
-		"gift_card_balances", "`shop_id`, `gift_card_code`, `buyer_id`, `current_balance_cents`, `original_value_cents`, `scene_type`, `expires_at`, `updated_at`",
-		"One row per card, whoever holds it: the last balance that an event told, plus the changes after it.",
-	},
-	{"customers", "all of `fact_customer_changes` but `retracted`", "One row per customer: the latest state."},
-}
-
 const dictionaryHead = `# Data dictionary
 
 This file is generated from the contracts in [schema/contracts](../schema/contracts).
@@ -64,8 +38,8 @@ table may hold a row of one event several times until ClickHouse merges them.
 
 The meanings below are also the comments of the tables, the views and their columns in
 ClickHouse, where ` + "`DESCRIBE TABLE`, `system.columns`" + ` and the tools that read them
-show them. The columns that a view computes have no comment. A sink writes them when
-it starts, also over comments that somebody has changed.
+show them. A sink writes them when it starts, also over comments that somebody has
+changed.
 
 - Money is in ` + "`*_cents`" + `, an integer in 1/100 of the currency's unit. Times are
   ` + "`*_at`" + `, in UTC with milliseconds. Ids are text.
@@ -92,9 +66,12 @@ it starts, also over comments that somebody has changed.
 func Dictionary(contracts []*Contract) []byte {
 	var b bytes.Buffer
 	b.WriteString(dictionaryHead)
-	b.WriteString("\n## Views\n\n| view | columns | what it holds |\n|---|---|---|\n")
+	b.WriteString("\n## Views\n\n| view | what it holds |\n|---|---|\n")
 	for _, v := range views {
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", v.name, v.columns, v.doc)
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s |\n", v.Name, v.Name, v.Doc)
+	}
+	for _, v := range views {
+		appendView(&b, v)
 	}
 	for _, c := range contracts {
 		appendContract(&b, c)
@@ -104,6 +81,18 @@ func Dictionary(contracts []*Contract) []byte {
 		appendColumns(&b, t, nil, "the body's shop id, else header `X-Shopline-Shop-Id`")
 	}
 	return b.Bytes()
+}
+
+func appendView(b *bytes.Buffer, v View) {
+	fmt.Fprintf(b, "\n### %s\n\n%s\n\n", v.Name, v.Doc)
+	if v.base != "" {
+		fmt.Fprintf(b, "Columns: all of [`%s`](#%s) but `retracted`.\n", v.base, v.base)
+		return
+	}
+	b.WriteString("| column | type | meaning |\n|---|---|---|\n")
+	for _, c := range v.Columns {
+		fmt.Fprintf(b, "| `%s` | `%s` | %s |\n", c.Name, c.Type, c.Doc)
+	}
 }
 
 func appendContract(b *bytes.Buffer, c *Contract) {

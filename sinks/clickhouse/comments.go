@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -27,20 +26,41 @@ func (m *Migrator) Comment(ctx context.Context, tables []*schema.Table) error {
 	}
 	defer conn.Close() //nolint:errcheck // Nothing is in flight.
 	var refused []error
-	for _, t := range slices.Concat(tables, schema.Views(tables)) {
-		present, err := readComments(ctx, conn, m.cfg.Database, t.Name)
+	for _, d := range documents(tables) {
+		present, err := readComments(ctx, conn, m.cfg.Database, d.name)
 		if err != nil {
-			return errors.Join(append(refused, fmt.Errorf("clickhouse: comments of %s.%s: %w", m.cfg.Database, t.Name, err))...)
+			return errors.Join(append(refused, fmt.Errorf("clickhouse: comments of %s.%s: %w", m.cfg.Database, d.name, err))...)
 		}
-		changes := commentChanges(t, present)
+		changes := d.changes(present)
 		if len(changes) == 0 {
 			continue
 		}
-		if err := conn.Exec(ctx, fmt.Sprintf("ALTER TABLE `%s`.`%s` %s", m.cfg.Database, t.Name, strings.Join(changes, ", "))); err != nil {
-			refused = append(refused, fmt.Errorf("clickhouse: comments of %s.%s: %w", m.cfg.Database, t.Name, err))
+		if err := conn.Exec(ctx, fmt.Sprintf("ALTER TABLE `%s`.`%s` %s", m.cfg.Database, d.name, strings.Join(changes, ", "))); err != nil {
+			refused = append(refused, fmt.Errorf("clickhouse: comments of %s.%s: %w", m.cfg.Database, d.name, err))
 		}
 	}
 	return errors.Join(refused...)
+}
+
+// A document is what a table or view and its columns mean.
+type document struct {
+	name, doc string
+	columns   []schema.ViewColumn
+}
+
+func documents(tables []*schema.Table) []document {
+	var all []document
+	for _, t := range tables {
+		d := document{name: t.Name, doc: t.Doc}
+		for _, c := range t.Columns {
+			d.columns = append(d.columns, schema.ViewColumn{Name: c.Name, Doc: c.Doc})
+		}
+		all = append(all, d)
+	}
+	for _, v := range schema.Views(tables) {
+		all = append(all, document{name: v.Name, doc: v.Doc, columns: v.Columns})
+	}
+	return all
 }
 
 // readComments returns the comments of a table's columns by their names, and that
@@ -64,21 +84,21 @@ SELECT name, comment FROM system.columns WHERE database = ? AND table = ?`, data
 	return comments, rows.Err()
 }
 
-// commentChanges returns the parts of the ALTER that gives a table its docs. The
-// columns may be gone by then, hence IF EXISTS.
-func commentChanges(t *schema.Table, present map[string]string) []string {
+// changes returns the parts of the ALTER that gives a table its docs. The columns
+// may be gone by then, hence IF EXISTS.
+func (d *document) changes(present map[string]string) []string {
 	differs := func(name, doc string) bool {
 		comment, exists := present[name]
 		return exists && doc != "" && doc != comment
 	}
 	var changes []string
-	for _, c := range t.Columns {
+	for _, c := range d.columns {
 		if differs(c.Name, c.Doc) {
 			changes = append(changes, "COMMENT COLUMN IF EXISTS `"+c.Name+"` "+quote(c.Doc))
 		}
 	}
-	if differs("", t.Doc) {
-		changes = append(changes, "MODIFY COMMENT "+quote(t.Doc))
+	if differs("", d.doc) {
+		changes = append(changes, "MODIFY COMMENT "+quote(d.doc))
 	}
 	return changes
 }

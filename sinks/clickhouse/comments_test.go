@@ -2,6 +2,7 @@ package clickhouse_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,18 +29,46 @@ func TestDocsAreComments(t *testing.T) {
 // expectDocs compares all comments of the tables and the views with the docs.
 func expectDocs(t *testing.T, cfg clickhouse.Config, tables []*schema.Table) {
 	t.Helper()
-	for _, table := range slices.Concat(tables, schema.Views(tables)) {
-		want := map[string]string{"": table.Doc}
+	expect := func(name, doc string, columns map[string]string) {
+		t.Helper()
+		columns[""] = doc
+		if diff := cmp.Diff(columns, comments(t, cfg, name)); diff != "" {
+			t.Errorf("%s has other comments than docs (-docs +comments):\n%s", name, diff)
+		}
+	}
+	for _, table := range tables {
+		columns := map[string]string{}
 		for _, c := range table.Columns {
-			want[c.Name] = c.Doc
+			columns[c.Name] = c.Doc
 		}
-		got := comments(t, cfg, table.Name)
-		if len(table.Columns) == 0 { // A view that computes its columns.
-			got = map[string]string{"": got[""]}
+		expect(table.Name, table.Doc, columns)
+	}
+	for _, view := range schema.Views(tables) {
+		columns := map[string]string{}
+		for _, c := range view.Columns {
+			columns[c.Name] = c.Doc
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s has other comments than docs (-docs +comments):\n%s", table.Name, diff)
+		expect(view.Name, view.Doc, columns)
+	}
+}
+
+// The dictionary lists the views that the migrations create, with the columns and
+// types that the engine gives them.
+func TestDictionaryKnowsTheViews(t *testing.T) {
+	cfg := newWarehouse(t)
+	conn := connect(t)
+	var want, have []string
+	for _, v := range schema.Views(sinktest.Tables(t)) {
+		for i, c := range v.Columns {
+			want = append(want, fmt.Sprintf("%s, %d, %s, %s", v.Name, i+1, c.Name, c.Type))
 		}
+	}
+	slices.Sort(want)
+	have = strings.Split(text(t, conn, "table; position; name; type", `FROM system.columns
+WHERE database = ? AND table IN (SELECT name FROM system.tables WHERE database = ? AND engine IN ('View', 'MaterializedView'))`, cfg.Database, cfg.Database), "\n")
+	slices.Sort(have)
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("the views have other columns than schema.Views says (-says +have):\n%s", diff)
 	}
 }
 

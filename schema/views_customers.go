@@ -1,0 +1,4 @@
+package schema
+
+// customerViews are what analysts ask of customers.
+var customerViews = []View{}
