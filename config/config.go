@@ -54,9 +54,12 @@ type Sink struct {
 	Retry      sinks.RetryConfig   `yaml:"retry"`
 }
 
-// Admin is the port of the probes and the metrics.
+// Admin is the port of the probes, the metrics and the dashboards.
 type Admin struct {
 	Address string `yaml:"address"`
+	// Dashboards serves pages that show what is in the warehouse, personal data
+	// too, to whoever can reach the port.
+	Dashboards bool `yaml:"dashboards"`
 }
 
 // Log says what is logged to standard error.

@@ -90,13 +90,13 @@ func (s *state) check(context.Context) error {
 	return s.err
 }
 
-// The admin server has the probes and the metrics.
+// The admin server has the probes, the metrics and the dashboards.
 type adminServer struct {
 	http     *http.Server
 	listener net.Listener
 }
 
-func listenAdmin(ctx context.Context, address string, ready *readiness, metrics prometheus.Gatherer, log *slog.Logger) (*adminServer, error) {
+func listenAdmin(ctx context.Context, address string, ready *readiness, metrics prometheus.Gatherer, pages http.Handler, log *slog.Logger) (*adminServer, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
@@ -116,6 +116,8 @@ func listenAdmin(ctx context.Context, address string, ready *readiness, metrics 
 	mux.HandleFunc("GET /readyz", answer(false))
 	mux.HandleFunc("GET /readyz/receiver", answer(true))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}))
+	mux.Handle("/dashboards", pages)
+	mux.Handle("/dashboards/", pages)
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {

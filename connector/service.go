@@ -42,6 +42,7 @@ type service struct {
 	kafka     *kafka.Client
 	producer  *kafka.Producer
 	sinks     []*runningSink
+	pages     *pages
 	admin     *adminServer
 	receiver  *webhook.Server
 
@@ -90,7 +91,10 @@ func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (
 	if s.contracts, err = cfg.LoadContracts(); err != nil {
 		return nil, err
 	}
-	if s.admin, err = listenAdmin(ctx, cfg.Admin.Address, s.ready, s.registry, log); err != nil {
+	if s.pages, err = newPages(cfg.Admin); err != nil {
+		return nil, err
+	}
+	if s.admin, err = listenAdmin(ctx, cfg.Admin.Address, s.ready, s.registry, s.pages, log); err != nil {
 		return nil, err
 	}
 	s.run(s.admin.serve)
@@ -106,6 +110,9 @@ func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (
 		if err := s.openSinks(); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.pages.connect(cfg, r); err != nil {
+		return nil, err
 	}
 	if r.receive {
 		if err := s.startReceiver(ctx); err != nil {
@@ -323,6 +330,9 @@ func (s *service) shutdown(ctx context.Context) error {
 		errs = append(errs, s.admin.http.Shutdown(ctx))
 	}
 	errs = append(errs, s.awaitBackground(ctx))
+	if s.pages != nil {
+		errs = append(errs, s.pages.close())
+	}
 	if s.producer != nil {
 		errs = append(errs, s.producer.Close(ctx)) // The deliverers' dead letters went through it.
 	}
