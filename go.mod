@@ -2,6 +2,9 @@ module loyaltyhouse
 
 go 1.26.0
 
+// What npm brings for the dashboards' page is no Go.
+ignore ./dashboards/web/node_modules
+
 require (
 	github.com/ClickHouse/ch-go v0.74.0
 	github.com/ClickHouse/clickhouse-go/v2 v2.50.0
