@@ -1,10 +1,12 @@
-// Package dashboards holds the Grafana dashboards over the warehouse, what
-// Grafana needs to find them and their data sources (provisioning), and the
-// scrape configuration of Prometheus. Nothing imports it at run time; its tests
-// keep the files right.
+// Package dashboards holds the Grafana dashboards over the warehouse, the alert
+// rules, what Grafana needs to find them and their data sources (provisioning),
+// and the configuration of Prometheus. The dashboards are written by the generator
+// in the folder generate; the rest is written by hand. Its tests keep the files right.
 package dashboards
 
 import "embed"
+
+//go:generate go run ./generate
 
 // Files are the dashboards, one <uid>.json each, as Grafana's file provider
 // reads them.
