@@ -76,24 +76,24 @@ func storeCredits() board {
 					"ORDER BY \"Issued\" DESC")),
 			},
 			{
-				number(5, "Outstanding", "What the shops owe now: the sum of all balances, whatever the selected time, in the shop's currency. A balance has no reason. Refreshed every 5 minutes.", money, blue, asTable(
+				number(5, "Outstanding", "What the shops owe now: the sum of all balances, whatever the selected time, in the shop's currency. A balance has no reason. Refreshed every few minutes.", money, blue, asTable(
 					"SELECT sum(current_balance_cents) / 100 AS outstanding",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(5, "Customers with credits", "Customers who have store credits now, whatever the selected time. Refreshed every 5 minutes.", whole, blue, asTable(
+				number(5, "Customers with credits", "Customers who have store credits now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT countIf(current_balance_cents > 0) AS customers",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(5, "Expiring in 30 days", "Credits that run out within 30 days from now unless they are used. What runs out first is used first. In the shop's currency. Refreshed every 5 minutes.", money, amber, asTable(
+				number(5, "Expiring in 30 days", "Credits that run out within 30 days from now unless they are used. What runs out first is used first. In the shop's currency. Refreshed every few minutes.", money, amber, asTable(
 					"SELECT sum(expiring_30_days_cents) / 100 AS expiring",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(5, "Expiring in 60 days", "Credits that run out within 60 days from now, those of the next 30 among them, in the shop's currency. Refreshed every 5 minutes.", money, amber, asTable(
+				number(5, "Expiring in 60 days", "Credits that run out within 60 days from now, those of the next 30 among them, in the shop's currency. Refreshed every few minutes.", money, amber, asTable(
 					"SELECT sum(expiring_60_days_cents) / 100 AS expiring",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(4, "Expiring in 90 days", "Credits that run out within 90 days from now, those of the next 60 among them, in the shop's currency. Refreshed every 5 minutes.", money, amber, asTable(
+				number(4, "Expiring in 90 days", "Credits that run out within 90 days from now, those of the next 60 among them, in the shop's currency. Refreshed every few minutes.", money, amber, asTable(
 					"SELECT sum(expiring_90_days_cents) / 100 AS expiring",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
 			},
 			{
-				rows(14, 10, "Largest balances", "The customers to whom most is owed now, whatever the selected time, in the shop's currency. A click on a customer opens the ledger. Refreshed every 5 minutes.", "No customer has store credits.", asTable(
+				rows(14, 10, "Largest balances", "The customers to whom most is owed now, whatever the selected time, in the shop's currency. A click on a customer opens the ledger. Refreshed every few minutes.", "No customer has store credits.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  buyer_id AS \"Customer\",",
@@ -105,7 +105,7 @@ func storeCredits() board {
 					"ORDER BY current_balance_cents DESC, shop_id, buyer_id",
 					"LIMIT 50"),
 					toLedger(), barred("Balance", money, blue), written("Expiring in 30 days", money)),
-				ranking(10, 10, "Outstanding by shop", "The ten shops that owe most now, whatever the selected time, each in its currency. Refreshed every 5 minutes.", money, blue, "Outstanding", asTable(
+				ranking(10, 10, "Outstanding by shop", "The ten shops that owe most now, whatever the selected time, each in its currency. Refreshed every few minutes.", money, blue, "Outstanding", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  sum(current_balance_cents) / 100 AS \"Outstanding\"",

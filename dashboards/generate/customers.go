@@ -66,7 +66,7 @@ func customersAndConsent() board {
 		annotations: []dashboard.AnnotationQuery{},
 		rows: [][]dashboard.Panel{
 			{
-				number(5, "Customers", "Customers of whom an update has come, all history. A customer of two shops counts twice. Refreshed every 5 minutes.", whole, blue, asTable(
+				number(5, "Customers", "Customers of whom an update has come, all history. A customer of two shops counts twice. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT count() AS customers",
 					"FROM loyalty.customer_consents_cached", where("channel = 'email'", inShop))),
 				number(5, "New customers", "Customers whose account was created in the selected time, of those of whom an update has come since.", whole, green, asTable(
@@ -76,8 +76,8 @@ func customersAndConsent() board {
 				number(4, "Customers updated", "Customers of whom an update came with a time in the selected time. Resends count once.", whole, blue, asTable(
 					"SELECT uniqExact(shop_id, customer_id) AS customers",
 					"FROM loyalty.customer_changes", where(inTime, inShop))),
-				dial(5, "Subscribed to e-mail", "The share of all customers who are subscribed to e-mail now, whatever the selected time. Refreshed every 5 minutes.", green, subscribed("email")),
-				dial(5, "Subscribed to SMS", "The share of all customers who are subscribed to SMS now, whatever the selected time. Refreshed every 5 minutes.", green, subscribed("sms")),
+				dial(5, "Subscribed to e-mail", "The share of all customers who are subscribed to e-mail now, whatever the selected time. Refreshed every few minutes.", green, subscribed("email")),
+				dial(5, "Subscribed to SMS", "The share of all customers who are subscribed to SMS now, whatever the selected time. Refreshed every few minutes.", green, subscribed("sms")),
 			},
 			{
 				coloured(sideBySide(16, 9, "New customers over time", "Accounts by the time of their creation, of customers of whom an update has come since.", whole, asSeries(
@@ -103,13 +103,13 @@ func customersAndConsent() board {
 				categories(12, 8, "SMS consent, step by step", "All customers now: who has a phone number, was ever asked, is subscribed, and has confirmed it. The data dictionary says what each step is.", whole, blue, funnel("sms")),
 			},
 			{
-				stacked(9, 9, "E-mail consent by its latest change", "Customers by when their consent to e-mail last changed and what it has been since. Refreshed every 5 minutes.", whole, "state", changes("email")),
-				stacked(9, 9, "SMS consent by its latest change", "Customers by when their consent to SMS last changed and what it has been since. Refreshed every 5 minutes.", whole, "state", changes("sms")),
-				pie(6, 9, "E-mail consent now", "All customers by the state of their consent to e-mail, whatever the selected time. Refreshed every 5 minutes.", whole, "Customers", states("email")),
+				stacked(9, 9, "E-mail consent by its latest change", "Customers by when their consent to e-mail last changed and what it has been since. Refreshed every few minutes.", whole, "state", changes("email")),
+				stacked(9, 9, "SMS consent by its latest change", "Customers by when their consent to SMS last changed and what it has been since. Refreshed every few minutes.", whole, "state", changes("sms")),
+				pie(6, 9, "E-mail consent now", "All customers by the state of their consent to e-mail, whatever the selected time. Refreshed every few minutes.", whole, "Customers", states("email")),
 			},
 			{
-				pie(6, 9, "SMS consent now", "All customers by the state of their consent to SMS, whatever the selected time. Refreshed every 5 minutes.", whole, "Customers", states("sms")),
-				ranking(6, 9, "Where consent comes from", "Subscribed customers by where their consent was collected, e-mail and SMS together, whatever the selected time. Refreshed every 5 minutes.", whole, blue, "Customers", asTable(
+				pie(6, 9, "SMS consent now", "All customers by the state of their consent to SMS, whatever the selected time. Refreshed every few minutes.", whole, "Customers", states("sms")),
+				ranking(6, 9, "Where consent comes from", "Subscribed customers by where their consent was collected, e-mail and SMS together, whatever the selected time. Refreshed every few minutes.", whole, blue, "Customers", asTable(
 					"SELECT",
 					"  if(collected_from = '', 'not told', collected_from) AS \"Source\",",
 					"  count() AS \"Customers\"",

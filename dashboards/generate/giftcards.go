@@ -51,7 +51,7 @@ func giftCards() board {
 					"FROM loyalty.gift_cards", inCards,
 					"GROUP BY time",
 					"ORDER BY time")), "Sold", green, "Redeemed", orange, "Refunded", blue, "Disabled", amber),
-				pie(8, 9, "Cards by state", "Every card as of now, whatever the selected time: active, used up, expired with something left on it, or disabled. Refreshed every 5 minutes.", whole, "Cards", asTable(
+				pie(8, 9, "Cards by state", "Every card as of now, whatever the selected time: active, used up, expired with something left on it, or disabled. Refreshed every few minutes.", whole, "Cards", asTable(
 					"SELECT",
 					"  state AS \"State\",",
 					"  count() AS \"Cards\"",
@@ -60,19 +60,19 @@ func giftCards() board {
 					"ORDER BY \"Cards\" DESC")),
 			},
 			{
-				number(5, "Outstanding", "What is left on active cards now, whatever the selected time, in the shop's currency. Refreshed every 5 minutes.", money, blue, asTable(
+				number(5, "Outstanding", "What is left on active cards now, whatever the selected time, in the shop's currency. Refreshed every few minutes.", money, blue, asTable(
 					"SELECT sumIf(current_balance_cents, state = 'active') / 100 AS outstanding",
 					"FROM loyalty.gift_card_lives_cached", where(inShop))),
-				number(5, "Active cards", "Cards that can be used now, whatever the selected time. Refreshed every 5 minutes.", whole, blue, asTable(
+				number(5, "Active cards", "Cards that can be used now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT countIf(state = 'active') AS cards",
 					"FROM loyalty.gift_card_lives_cached", where(inShop))),
-				number(5, "Breakage", "What was left on cards when they expired, all history, in the shop's currency. Disabled cards do not count. Refreshed every 5 minutes.", money, amber, asTable(
+				number(5, "Breakage", "What was left on cards when they expired, all history, in the shop's currency. Disabled cards do not count. Refreshed every few minutes.", money, amber, asTable(
 					"SELECT sum(breakage_cents) / 100 AS breakage",
 					"FROM loyalty.gift_card_lives_cached", where(inShop))),
-				dial(4, "Breakage rate", "Breakage for each unit sold, all history. Refreshed every 5 minutes.", purple, asTable(
+				dial(4, "Breakage rate", "Breakage for each unit sold, all history. Refreshed every few minutes.", purple, asTable(
 					"SELECT sum(breakage_cents) / nullIf(sum(sold_cents), 0) AS rate",
 					"FROM loyalty.gift_card_lives_cached", where(inShop))),
-				ranking(5, 4, "Expiring", "What is left on active cards that expire within 30, 60 and 90 days from now, in the shop's currency. Refreshed every 5 minutes.", money, amber, "Expiring", asTable(
+				ranking(5, 4, "Expiring", "What is left on active cards that expire within 30, 60 and 90 days from now, in the shop's currency. Refreshed every few minutes.", money, amber, "Expiring", asTable(
 					"SELECT",
 					"  concat('in ', toString(days), ' days') AS \"When\",",
 					"  sumIf(current_balance_cents, state = 'active' AND expires_at <= now() + toIntervalDay(days)) / 100 AS \"Expiring\"",
@@ -91,7 +91,7 @@ func giftCards() board {
 					"FROM loyalty.gift_cards", inCards,
 					"GROUP BY time, scene",
 					"ORDER BY time, scene")),
-				categories(12, 9, "From sale to first use", "Cards that have been sold and used, by how long after the sale they were first used, all history. Refreshed every 5 minutes.", whole, blue, asTable(
+				categories(12, 9, "From sale to first use", "Cards that have been sold and used, by how long after the sale they were first used, all history. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT",
 					"  multiIf(",
 					"    days < 1, 'same day',",
@@ -113,7 +113,7 @@ func giftCards() board {
 					"ORDER BY min(days)")),
 			},
 			{
-				rows(24, 11, "Cards", "The 100 cards with most left on them now, whatever the selected time: how each was sold, used and refunded, in the shop's currency. A click on a customer opens the ledger. Refreshed every 5 minutes.", "There is no card.", asTable(
+				rows(24, 11, "Cards", "The 100 cards with most left on them now, whatever the selected time: how each was sold, used and refunded, in the shop's currency. A click on a customer opens the ledger. Refreshed every few minutes.", "There is no card.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  gift_card_code AS \"Card\",",
@@ -133,7 +133,7 @@ func giftCards() board {
 					toLedger(), written("Original value", money), barred("Balance", money, blue), written("Redeemed", money), written("Refunded", money)),
 			},
 			{
-				rows(24, 9, "Expiring next", "The 50 active cards with something left on them that expire first, in the shop's currency. A click on a customer opens the ledger. Refreshed every 5 minutes.", "No active card expires.", asTable(
+				rows(24, 9, "Expiring next", "The 50 active cards with something left on them that expire first, in the shop's currency. A click on a customer opens the ledger. Refreshed every few minutes.", "No active card expires.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  gift_card_code AS \"Card\",",

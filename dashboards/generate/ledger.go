@@ -29,10 +29,10 @@ func customerLedger() board {
 				number(6, "Store credits", "Store credits that the customer has now, whatever the selected time, exact at this moment, in the shop's currency.", money, blue, asTable(
 					"SELECT sum(current_balance_cents) / 100 AS credits",
 					"FROM loyalty.store_credit_balances", where(isBuyer, inShop))),
-				number(6, "On gift cards", "What is left on the customer's active gift cards now, whatever the selected time, in the shop's currency. Refreshed every 5 minutes.", money, blue, asTable(
+				number(6, "On gift cards", "What is left on the customer's active gift cards now, whatever the selected time, in the shop's currency. Refreshed every few minutes.", money, blue, asTable(
 					"SELECT sumIf(current_balance_cents, state = 'active') / 100 AS cards",
 					"FROM loyalty.gift_card_lives_cached", where(isBuyer, inShop))),
-				alarm(6, "Gaps", "Events of this customer that do not follow from the one before, in all three ledgers, all history. Refreshed every 5 minutes.", whole, 1, 10, asTable(
+				alarm(6, "Gaps", "Events of this customer that do not follow from the one before, in all three ledgers, all history. Refreshed every few minutes.", whole, 1, 10, asTable(
 					"SELECT count() AS gaps",
 					"FROM",
 					"(",
@@ -148,7 +148,7 @@ func customerLedger() board {
 					written("Amount", money), written("Amount after", money)),
 			},
 			{
-				rows(12, 9, "Gift cards", "The cards that the customer holds now, whatever the selected time, in the shop's currency. Refreshed every 5 minutes.", "The customer holds no gift card.", asTable(
+				rows(12, 9, "Gift cards", "The cards that the customer holds now, whatever the selected time, in the shop's currency. Refreshed every few minutes.", "The customer holds no gift card.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  gift_card_code AS \"Card\",",
@@ -174,7 +174,7 @@ func customerLedger() board {
 					"LIMIT 500")),
 			},
 			{
-				rows(12, 9, "Gaps of this customer", "Events whose balance does not follow from the event before, all history: what was expected, what was told. Amounts are in the shop's currency. Refreshed every 5 minutes.", "There is no gap.", asTable(
+				rows(12, 9, "Gaps of this customer", "Events whose balance does not follow from the event before, all history: what was expected, what was told. Amounts are in the shop's currency. Refreshed every few minutes.", "There is no gap.", asTable(
 					"SELECT *",
 					"FROM",
 					"(",

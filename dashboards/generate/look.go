@@ -231,6 +231,9 @@ func words(width, height uint32, title, description, markdown string) dashboard.
 	return p
 }
 
+// everyColumn is a pattern for the names of columns.
+const everyColumn = "/.*/"
+
 // rows is a table. Columns that are not named are whole numbers, or what they are.
 func rows(width, height uint32, title, description, noValue string, query variants.Dataquery, columns ...column) dashboard.Panel {
 	p := panel("table", width, height, title, description, format{whole.unit, whole.decimals, noValue}, query)
@@ -238,6 +241,11 @@ func rows(width, height uint32, title, description, noValue string, query varian
 	o := table.NewOptions()
 	o.Footer = nil
 	p.Options = o
+	// What stands for an empty table must not stand for each empty cell.
+	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, dashboard.DashboardFieldConfigSourceOverrides{
+		Matcher:    dashboard.MatcherConfig{Id: "byRegexp", Options: everyColumn},
+		Properties: []dashboard.DynamicConfigValue{{Id: "noValue", Value: ""}},
+	})
 	for _, c := range columns {
 		override(&p, c.name, c.properties...)
 	}
@@ -253,7 +261,7 @@ type column struct {
 // written says how the numbers of a column are written.
 func written(name string, f format) column {
 	return column{name, []dashboard.DynamicConfigValue{
-		{Id: "unit", Value: f.unit}, {Id: "decimals", Value: f.decimals}, {Id: "noValue", Value: ""},
+		{Id: "unit", Value: f.unit}, {Id: "decimals", Value: f.decimals},
 	}}
 }
 

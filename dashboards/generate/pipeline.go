@@ -33,7 +33,7 @@ func pipeline() board {
 					`sum(loyaltyhouse_consumer_lag_records)`)),
 				alarm(4, "Oldest undelivered", "Age of the oldest record in Kafka that a sink has not committed, as of now.", duration, 60, 300, promNow("age",
 					`max(loyaltyhouse_consumer_oldest_undelivered_seconds)`)),
-				alarm(4, "Processes", "Connectors that Prometheus cannot reach, as of now.", whole, 1, 1, promNow("down",
+				alarm(4, "Out of reach", "Connectors that Prometheus cannot reach, as of now.", whole, 1, 1, promNow("down",
 					`count(up{job="connector"} == 0) or vector(0)`)),
 			},
 			{

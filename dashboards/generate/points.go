@@ -109,25 +109,25 @@ func pointsByScene() board {
 					barred("Earned", whole, green), barred("Of it burned", whole, orange), written("Share burned", share)),
 			},
 			{
-				number(5, "Points outstanding", "The sum of all balances as of now, whatever the selected time. A balance has no scene, so that only the shop counts. Refreshed every 5 minutes.", whole, blue, asTable(
+				number(5, "Points outstanding", "The sum of all balances as of now, whatever the selected time. A balance has no scene, so that only the shop counts. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT sum(points_balance) AS outstanding",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(5, "Members with points", "Customers who have points now, whatever the selected time. Refreshed every 5 minutes.", whole, blue, asTable(
+				number(5, "Members with points", "Customers who have points now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT countIf(points_balance > 0) AS members",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(5, "Expiring in 30 days", "Points that run out within 30 days from now unless they are spent. What runs out first is spent first. Refreshed every 5 minutes.", whole, amber, asTable(
+				number(5, "Expiring in 30 days", "Points that run out within 30 days from now unless they are spent. What runs out first is spent first. Refreshed every few minutes.", whole, amber, asTable(
 					"SELECT sum(expiring_30_days) AS expiring",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(5, "Expiring in 60 days", "Points that run out within 60 days from now, those of the next 30 among them. Refreshed every 5 minutes.", whole, amber, asTable(
+				number(5, "Expiring in 60 days", "Points that run out within 60 days from now, those of the next 30 among them. Refreshed every few minutes.", whole, amber, asTable(
 					"SELECT sum(expiring_60_days) AS expiring",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(4, "Expiring in 90 days", "Points that run out within 90 days from now, those of the next 60 among them. Refreshed every 5 minutes.", whole, amber, asTable(
+				number(4, "Expiring in 90 days", "Points that run out within 90 days from now, those of the next 60 among them. Refreshed every few minutes.", whole, amber, asTable(
 					"SELECT sum(expiring_90_days) AS expiring",
 					"FROM loyalty.points_members_cached", where(inShop))),
 			},
 			{
-				rows(16, 12, "Cohorts", "Customers by the month in which they first earned points, and the share of them whose points changed that many months later, all history. Refreshed every 5 minutes.", "No customer has earned points.", cohorts(12), cohortColumns(12)...),
-				pie(8, 12, "Segments", "Customers by how lately, how often and how much they earned, within their shop. The data dictionary says what each segment is. Refreshed every 5 minutes.", whole, "Customers", asTable(
+				rows(16, 12, "Cohorts", "Customers by the month in which they first earned points, and the share of them whose points changed that many months later, all history. Refreshed every few minutes.", "No customer has earned points.", cohorts(12), cohortColumns(12)...),
+				pie(8, 12, "Segments", "Customers by how lately, how often and how much they earned, within their shop. The data dictionary says what each segment is. Refreshed every few minutes.", whole, "Customers", asTable(
 					"SELECT",
 					"  segment AS \"Segment\",",
 					"  count() AS \"Customers\"",
@@ -138,7 +138,7 @@ func pointsByScene() board {
 			{
 				rows(8, 10, "Top days", "The days of the selected time on which most points were earned, in the selected time zone.", "No points changed in the selected time.", asTable(
 					"SELECT",
-					"  toDate(updated_at, ${tz:sqlstring}) AS \"Day\",",
+					"  toString(toDate(updated_at, ${tz:sqlstring})) AS \"Day\",",
 					"  count() AS \"Events\",",
 					"  sumIf(points_delta, points_delta > 0) AS \"Earned\",",
 					"  -sumIf(points_delta, points_delta < 0) AS \"Burned\"",
@@ -147,7 +147,7 @@ func pointsByScene() board {
 					"ORDER BY \"Earned\" DESC",
 					"LIMIT 10"),
 					barred("Earned", whole, green), barred("Burned", whole, orange)),
-				rows(10, 10, "Largest balances", "The customers with most points now, whatever the selected time. A click on a customer opens the ledger. Refreshed every 5 minutes.", "No customer has points.", asTable(
+				rows(10, 10, "Largest balances", "The customers with most points now, whatever the selected time. A click on a customer opens the ledger. Refreshed every few minutes.", "No customer has points.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  buyer_id AS \"Customer\",",
@@ -158,7 +158,7 @@ func pointsByScene() board {
 					"ORDER BY points_balance DESC, shop_id, buyer_id",
 					"LIMIT 50"),
 					toLedger(), barred("Points", whole, blue)),
-				ranking(6, 10, "Outstanding by shop", "The ten shops with most points outstanding now, whatever the selected time. Refreshed every 5 minutes.", whole, blue, "Outstanding", asTable(
+				ranking(6, 10, "Outstanding by shop", "The ten shops with most points outstanding now, whatever the selected time. Refreshed every few minutes.", whole, blue, "Outstanding", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  sum(points_balance) AS \"Outstanding\"",

@@ -52,6 +52,7 @@ func join(lines []string) string {
 // Conditions that many queries have. All of a variable is no condition at all.
 const (
 	inTime   = "$__timeFilter_ms(updated_at)"
+	inDays   = "day BETWEEN toDate($__fromTime, 'UTC') AND toDate($__toTime, 'UTC')"
 	inShop   = "$__conditionalAll(shop_id IN (${shop:sqlstring}), $shop)"
 	inScene  = "$__conditionalAll(updated_scene IN (${scene:sqlstring}), $scene)"
 	inReason = "$__conditionalAll(update_reason IN (${reason:sqlstring}), $reason)"

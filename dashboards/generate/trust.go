@@ -14,7 +14,7 @@ var cached = []string{
 
 // trust says how far the other dashboards can be believed.
 func trust() board {
-	inDays := where("day >= toDate($__fromTime)", "day <= toDate($__toTime)", inShop)
+	reconciled := where(inDays, inShop)
 	inReceived := where("$__timeFilter_ms(received_at)", inShop)
 	return board{
 		uid:         "trust",
@@ -26,12 +26,12 @@ func trust() board {
 		annotations: []dashboard.AnnotationQuery{markGaps("'points', 'store_credits', 'gift_cards'"), markDeadLetters()},
 		rows: [][]dashboard.Panel{
 			{
-				alarm(5, "Gaps", "Events of the selected days whose balance does not follow from the event before, in all three ledgers: something is missing, doubled, or was changed elsewhere. Late and resent events make no gap. Days are in UTC. Refreshed every 5 minutes.", whole, 1, 10, asTable(
+				alarm(5, "Gaps", "Events of the selected days whose balance does not follow from the event before, in all three ledgers: something is missing, doubled, or was changed elsewhere. Late and resent events make no gap. Days are in UTC. Refreshed every few minutes.", whole, 1, 10, asTable(
 					"SELECT sum(gaps) AS gaps",
-					"FROM loyalty.reconciliation_cached", inDays)),
-				dial(4, "Explained", "The share of the events of the selected days, in all three ledgers, that follow from the event before. Days are in UTC. Refreshed every 5 minutes.", green, asTable(
+					"FROM loyalty.reconciliation_cached", reconciled)),
+				dial(4, "Explained", "The share of the events of the selected days, in all three ledgers, that follow from the event before. Days are in UTC. Refreshed every few minutes.", green, asTable(
 					"SELECT 1 - sum(gaps) / nullIf(sum(events), 0) AS explained",
-					"FROM loyalty.reconciliation_cached", inDays)),
+					"FROM loyalty.reconciliation_cached", reconciled)),
 				alarm(5, "Dead letters", "Signed webhooks that came in the selected time and could not become a row, resends too. The pipeline keeps their bytes.", whole, 1, 100, asTable(
 					"SELECT count() AS letters",
 					"FROM loyalty.dead_letters", inReceived)),
@@ -43,12 +43,12 @@ func trust() board {
 					"FROM loyalty.raw_webhooks", inReceived)),
 			},
 			{
-				stacked(12, 9, "Gaps by day", "Events that do not follow from the event before, by the day of the event in UTC and ledger. Refreshed every 5 minutes.", whole, "ledger", asSeries(
+				stacked(12, 9, "Gaps by day", "Events that do not follow from the event before, by the day of the event in UTC and ledger. Refreshed every few minutes.", whole, "ledger", asSeries(
 					"SELECT",
-					"  toDateTime(day) AS time,",
+					"  toDateTime(day, 'UTC') AS time,",
 					"  ledger,",
 					"  sum(gaps) AS gaps",
-					"FROM loyalty.reconciliation_cached", inDays,
+					"FROM loyalty.reconciliation_cached", reconciled,
 					"GROUP BY time, ledger",
 					"ORDER BY time, ledger")),
 				stacked(12, 9, "Dead letters over time", "What could not become a row, by the time when it came, resends too.", whole, "reason", asSeries(
@@ -62,21 +62,20 @@ func trust() board {
 					"ORDER BY time, reason")),
 			},
 			{
-				rows(12, 10, "Reconciliation", "Every day and ledger of the selected time: events, gaps, and how much is unexplained, without regard to the sign. Points, and for the others 1/100 of the shop's currency. Days are in UTC; those with gaps come first. Refreshed every 5 minutes.", "No event in the selected time.", asTable(
+				rows(12, 10, "Reconciliation", "Every day and ledger of the selected time: events, gaps, and how much is unexplained, without regard to the sign. Points, and for the others 1/100 of the shop's currency. Days are in UTC; those with gaps come first. Refreshed every few minutes.", "No event in the selected time.", asTable(
 					"SELECT",
-					"  day AS \"Day\",",
+					"  toString(day) AS \"Day\",",
 					"  ledger AS \"Ledger\",",
 					"  sum(events) AS \"Events\",",
 					"  sum(gaps) AS \"Gaps\",",
 					"  sum(unexplained) AS \"Unexplained\",",
 					"  uniqExactIf(shop_id, gaps > 0) AS \"Shops with gaps\"",
-					"FROM loyalty.reconciliation_cached AS r",
-					where("day >= toDate($__fromTime)", "day <= toDate($__toTime)", inShop),
+					"FROM loyalty.reconciliation_cached", reconciled,
 					"GROUP BY day, ledger",
 					"ORDER BY \"Gaps\" > 0 DESC, day DESC, ledger",
 					"LIMIT 500"),
 					warned("Gaps", whole, 1, 10), warned("Unexplained", whole, 1, 1000)),
-				rows(12, 10, "Gaps, one by one", "The latest events of the selected time whose balance does not follow from the event before. Points, and for the others 1/100 of the shop's currency. A click on a customer opens the ledger. Refreshed every 5 minutes.", "There is no gap in the selected time.", asTable(
+				rows(12, 10, "Gaps, one by one", "The latest events of the selected time whose balance does not follow from the event before. Points, and for the others 1/100 of the shop's currency. A click on a customer opens the ledger. Refreshed every few minutes.", "There is no gap in the selected time.", asTable(
 					"SELECT *",
 					"FROM",
 					"(",
@@ -152,7 +151,7 @@ func trust() board {
 					"GROUP BY \"Topic\"",
 					"ORDER BY \"Deliveries\" DESC",
 					"LIMIT 20")),
-				rows(6, 9, "Refreshed", "When ClickHouse last refreshed the tables from which numbers of all history come. It does so every 5 minutes. A table that holds no row tells no time: no gap, no row.", "No table has been refreshed.", refreshed(),
+				rows(6, 9, "Refreshed", "When ClickHouse last refreshed the tables from which numbers of all history come. It does so every few minutes. A table that holds no row tells no time: no gap, no row.", "No table has been refreshed.", refreshed(),
 					warned("Ago", duration, 900, 3600)),
 			},
 		},

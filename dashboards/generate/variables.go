@@ -130,10 +130,10 @@ func option(text, value string, multi bool) dashboard.VariableOption {
 func markGaps(ledgers string) dashboard.AnnotationQuery {
 	return annotation("Gaps", amber, asTable(
 		"SELECT",
-		"  toDateTime(day) AS time,",
+		"  toDateTime(day, 'UTC') AS time,",
 		"  concat(toString(sum(gaps)), ' gaps in ', arrayStringConcat(groupUniqArray(ledger), ', '), ' of ', toString(uniqExact(shop_id)), ' shops') AS text",
 		"FROM loyalty.reconciliation_cached",
-		where("day >= toDate($__fromTime)", "day <= toDate($__toTime)", "gaps > 0", "ledger IN ("+ledgers+")", inShop),
+		where(inDays, "gaps > 0", "ledger IN ("+ledgers+")", inShop),
 		"GROUP BY day",
 		"ORDER BY day"))
 }
@@ -142,7 +142,7 @@ func markGaps(ledgers string) dashboard.AnnotationQuery {
 func markDeadLetters() dashboard.AnnotationQuery {
 	return annotation("Dead letters", red, asTable(
 		"SELECT",
-		"  toDateTime(toDate(received_at)) AS time,",
+		"  toDateTime(toDate(received_at), 'UTC') AS time,",
 		"  concat(toString(count()), ' dead letters: ', arrayStringConcat(groupUniqArray(reason), ', ')) AS text",
 		"FROM loyalty.dead_letters",
 		where("$__timeFilter_ms(received_at)", inShop),
