@@ -5,7 +5,7 @@ var customerViews = []View{
 	{
 		Name: "customers_at", base: "fact_customer_changes",
 		Doc:        "One row per customer: the state at a past moment. It takes that moment: customers_at(at = '2026-01-01 00:00:00').",
-		Parameters: []ViewColumn{{"at", "DateTime64(3, 'UTC')", "The moment, in UTC. Updates of this very moment count."}},
+		Parameters: []ViewColumn{{"at", "DateTime64(3, 'UTC')", "The moment. Updates of this very moment count. A time of another zone is read as if it were UTC, unless it is converted: at::DateTime64(3, 'UTC')."}},
 	},
 	{
 		Name: "customer_field_changes", Doc: "One row per column of a customer that an update changed; a customer's first update changes nothing.",
