@@ -297,3 +297,97 @@ func fewestGaps(changes []change, balance *int64) int {
 	}
 	return fewest
 }
+
+// A row that is taken back is a missing event, and a row that is put in its place
+// closes the gap.
+func TestGapsOfRetractedRows(t *testing.T) {
+	for _, l := range ledgers {
+		t.Run(l.table, func(t *testing.T) {
+			w := openWarehouse(t)
+			w.holdMerges(t, l.table)
+			table := factTable(l.table)
+			var rows []schema.Row
+			for k := range int64(4) {
+				rows = append(rows, l.row(int(9-k), "1", "someone", change{k * 1000, 5, told(5 * (k + 1)), "a"}))
+			}
+			w.insert(t, table, rows...)
+			if got := w.gaps(t, l, "1"); got != nil {
+				t.Errorf("a complete ledger has the gaps %v", got)
+			}
+			w.insert(t, table, retracted(rows[1], 1e12))
+			want := []string{fmt.Sprintf("someone, %s, %s, 10, 15, 5", eventID(l.table, rows[0]), eventID(l.table, rows[2]))}
+			if diff := gocmp.Diff(want, w.gaps(t, l, "1")); diff != "" {
+				t.Errorf("other gaps after a retraction (-want +got):\n%s", diff)
+			}
+			w.insert(t, table, rows[1]) // A late resend.
+			if diff := gocmp.Diff(want, w.gaps(t, l, "1")); diff != "" {
+				t.Errorf("other gaps after a late resend (-want +got):\n%s", diff)
+			}
+			w.insert(t, table, l.row(1, "1", "someone", change{1500, 5, told(10), "a"}))
+			if got := w.gaps(t, l, "1"); got != nil {
+				t.Errorf("a complete ledger has the gaps %v", got)
+			}
+		})
+	}
+}
+
+// A card's ledger goes on where another customer holds it.
+func TestGapsOfACardThatIsGivenAway(t *testing.T) {
+	w := openWarehouse(t)
+	table := factTable("fact_gift_cards")
+	var rows []schema.Row
+	for k, buyer := range []string{"giver", "friend", "heir"} {
+		rows = append(rows, rowWith(table, k, map[string]schema.Value{
+			"shop_id": schema.TextValue("1"), "gift_card_code": schema.TextValue("card"), "buyer_id": schema.TextValue(buyer), "updated_at": millis(int64(k)),
+			"balance_delta_cents": told(-1), "current_balance_cents": told([]int64{100, 99, 90}[k]),
+		}))
+	}
+	w.insert(t, table, rows...)
+	want := fmt.Sprintf("card, heir, %s, %s, 98, 90, -8", eventID(table.Name, rows[1]), eventID(table.Name, rows[2]))
+	if got := w.ask(t, "gift_card_code; buyer_id; previous_event_id; event_id; expected_balance_cents; current_balance_cents; unexplained_cents", "gift_card_gaps", "1"); got != want {
+		t.Errorf("the gaps are\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestReconciliationAndFreshness(t *testing.T) {
+	w := openWarehouse(t)
+	const day = 86400_000
+	var names []string
+	for _, l := range ledgers {
+		names = append(names, l.table)
+	}
+	w.holdMerges(t, names...)
+	received := func(table string, row schema.Row, at int64) schema.Row {
+		row[factTable(table).Index("received_at")] = millis(at)
+		return row
+	}
+	for _, l := range ledgers {
+		rows := []schema.Row{
+			received(l.table, l.row(1, "1", "a", change{1, 10, told(10), "a"}), 100),
+			received(l.table, l.row(2, "1", "a", change{day - 1, 5, told(20), "a"}), day+500), // Late.
+			received(l.table, l.row(3, "1", "a", change{day, 5, told(18), "a"}), day+100),     // 5 and -7 are missing.
+			received(l.table, l.row(4, "1", "b", change{day, 5, told(5), "a"}), day+100),
+			received(l.table, l.row(5, "2", "a", change{day + 1, 1, told(1), "a"}), day+200),
+		}
+		w.insert(t, factTable(l.table), rows...)
+		w.insert(t, factTable(l.table), rows[2], rows[1])
+	}
+	var want []string
+	for _, ledger := range []string{"gift_cards", "points", "store_credits"} {
+		want = append(want, "1, 2026-01-01, "+ledger+", 2, 1, 5", "1, 2026-01-02, "+ledger+", 2, 1, 7", "2, 2026-01-02, "+ledger+", 1, 0, 0")
+	}
+	slices.Sort(want)
+	if diff := gocmp.Diff(want, strings.Split(w.ask(t, "shop_id; day; ledger; events; gaps; unexplained", "reconciliation", "1"), "\n")); diff != "" {
+		t.Errorf("another reconciliation (-want +got):\n%s", diff)
+	}
+	w.insert(t, factTable("fact_customer_changes"), update(1, "2", "c", 7, 9000, nil), update(2, "2", "c", 8, 8500, nil))
+	want = []string{"2, customer_changes, 9000, 8000"}
+	for _, ledger := range []string{"gift_cards", "points", "store_credits"} {
+		want = append(want, "1, "+ledger+", 86400500, 86400000", "2, "+ledger+", 86400200, 86400001")
+	}
+	slices.Sort(want)
+	got := w.ask(t, "shop_id; ledger; toUnixTimestamp64Milli(last_received_at) - 1767225600000; toUnixTimestamp64Milli(last_updated_at) - 1767225600000", "freshness", "1")
+	if diff := gocmp.Diff(want, strings.Split(got, "\n")); diff != "" {
+		t.Errorf("another freshness (-want +got):\n%s", diff)
+	}
+}
