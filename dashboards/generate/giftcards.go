@@ -140,7 +140,7 @@ func giftCards() board {
 					"  buyer_id AS \"Customer\",",
 					"  current_balance_cents / 100 AS \"Balance\",",
 					"  expires_at AS \"Expires\",",
-					"  dateDiff('day', now(), expires_at) AS \"Days left\"",
+					"  age('day', now(), expires_at) AS \"Days left\"",
 					"FROM loyalty.gift_card_lives_cached", where("state = 'active'", "current_balance_cents > 0", "expires_at IS NOT NULL", inShop),
 					"ORDER BY expires_at, shop_id, gift_card_code",
 					"LIMIT 50"),
