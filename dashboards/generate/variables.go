@@ -32,7 +32,7 @@ func fromSQL(name, label string, refresh dashboard.VariableRefresh, sql string) 
 		Datasource: &clickhouse,
 		Definition: new(sql),
 		Query: &dashboard.StringOrMap{Map: map[string]any{
-			"refId": "variable", "editorType": "sql", "queryType": "table", "format": 1, "rawSql": sql,
+			"refId": "variable", "editorType": "sql", "queryType": "sql", "format": 1, "rawSql": sql,
 		}},
 		Refresh:    new(refresh),
 		Sort:       new(dashboard.VariableSortAlphabeticalAsc),
