@@ -40,6 +40,10 @@ test: build ## Run every test with the race detector, against the real engine an
 lint: ## Run the linters
 	$(GOLANGCI_LINT) run ./...
 
+.PHONY: dashboards
+dashboards: ## Write the Grafana dashboards anew, from their generator
+	go generate ./dashboards
+
 .PHONY: fuzz
 fuzz: ## Run each fuzzer for FUZZ_TIME
 	@set -e; for package in $$(go list ./...); do \

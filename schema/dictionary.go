@@ -85,12 +85,21 @@ func Dictionary(contracts []*Contract) []byte {
 
 func appendView(b *bytes.Buffer, v View) {
 	fmt.Fprintf(b, "\n### %s\n\n%s\n\n", v.Name, v.Doc)
+	if len(v.Parameters) > 0 {
+		b.WriteString("| parameter | type | meaning |\n|---|---|---|\n")
+		appendViewColumns(b, v.Parameters)
+		b.WriteString("\n")
+	}
 	if v.base != "" {
 		fmt.Fprintf(b, "Columns: all of [`%s`](#%s) but `retracted`.\n", v.base, v.base)
 		return
 	}
 	b.WriteString("| column | type | meaning |\n|---|---|---|\n")
-	for _, c := range v.Columns {
+	appendViewColumns(b, v.Columns)
+}
+
+func appendViewColumns(b *bytes.Buffer, columns []ViewColumn) {
+	for _, c := range columns {
 		fmt.Fprintf(b, "| `%s` | `%s` | %s |\n", c.Name, c.Type, c.Doc)
 	}
 }

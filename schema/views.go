@@ -10,6 +10,9 @@ type View struct {
 	// Doc is one sentence for the data dictionary and ClickHouse's comment.
 	Doc     string
 	Columns []ViewColumn
+	// Parameters are what the view takes, as in view(name = value). ClickHouse knows
+	// the columns of such a view only in a query, and has no comments on them.
+	Parameters []ViewColumn
 	// base is the table whose columns the view has, all but retracted. A view
 	// without one computes its columns, which are listed.
 	base string

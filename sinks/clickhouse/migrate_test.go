@@ -15,7 +15,7 @@ import (
 	"loyaltyhouse/sinks/sinktest"
 )
 
-const newest = 4
+const newest = 7
 
 func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 	cfg := newConfig(t)
@@ -30,15 +30,15 @@ func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 		t.Errorf("the newest version is %d, want %d", got, newest)
 	}
 	expectStatus(t, m, 0)
-	for _, want := range []string{"from 0 to 4", "from 4 to 4"} {
+	for _, want := range []string{"from 0 to 7", "from 7 to 7"} {
 		before, after, err := m.Up(t.Context())
 		if got := fmt.Sprintf("from %d to %d", before, after); err != nil || got != want {
 			t.Errorf("Up goes %s with error %v, want %s", got, err, want)
 		}
 	}
 	expectStatus(t, m, newest)
-	if got := tables(); got != "14" {
-		t.Errorf("there are %s tables and views, want 6 and 8", got)
+	if got := tables(); got != "26" {
+		t.Errorf("there are %s tables and views, want 6 and 20", got)
 	}
 	for range 2 {
 		if err := m.Down(); err != nil {
@@ -92,7 +92,7 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 // A process that is killed in the middle of a migration leaves a mark. The next
 // one begins that migration again, whichever way it goes.
 func TestMigrationThatStoppedHalfWay(t *testing.T) {
-	for _, version := range []int{1, 2, 4} {
+	for _, version := range []int{1, 2, 4, 6, 7} {
 		cfg := newWarehouse(t)
 		m := newMigrator(t, cfg)
 		defer func() { _ = m.Close() }()

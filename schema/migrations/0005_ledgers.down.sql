@@ -1,0 +1,16 @@
+DROP VIEW IF EXISTS gift_card_liability;
+DROP VIEW IF EXISTS gift_card_lives;
+DROP VIEW IF EXISTS gift_cards_daily;
+DROP VIEW IF EXISTS store_credit_liability;
+DROP VIEW IF EXISTS store_credit_members;
+DROP VIEW IF EXISTS store_credits_by_reason_daily;
+DROP VIEW IF EXISTS points_segments;
+DROP VIEW IF EXISTS points_cohorts;
+DROP VIEW IF EXISTS points_outstanding;
+DROP VIEW IF EXISTS points_members;
+DROP VIEW IF EXISTS points_daily;
+DROP VIEW IF EXISTS points_by_scene_daily;
+ALTER TABLE fact_customer_changes RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
+ALTER TABLE fact_gift_cards RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
+ALTER TABLE fact_store_credits RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
+ALTER TABLE fact_points RESET SETTING min_age_to_force_merge_seconds, min_age_to_force_merge_on_partition_only;
