@@ -119,7 +119,10 @@ type (
 	}
 )
 
-// Load returns the embedded dashboards, sorted by title.
+// frontPage is the dashboard that comes first.
+const frontPage = "points-by-scene"
+
+// Load returns the embedded dashboards, the front page first and then by title.
 func Load() ([]*Dashboard, error) {
 	names, err := fs.Glob(Files, "*.json")
 	if err != nil {
@@ -140,7 +143,15 @@ func Load() ([]*Dashboard, error) {
 		}
 		all = append(all, d)
 	}
-	slices.SortFunc(all, func(a, b *Dashboard) int { return strings.Compare(a.Title, b.Title) })
+	slices.SortFunc(all, func(a, b *Dashboard) int {
+		switch {
+		case a.UID == frontPage:
+			return -1
+		case b.UID == frontPage:
+			return 1
+		}
+		return strings.Compare(a.Title, b.Title)
+	})
 	return all, nil
 }
 

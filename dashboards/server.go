@@ -97,7 +97,9 @@ func (s *Server) page(w http.ResponseWriter, req *http.Request) {
 	s.serveFile(w, "index.html")
 }
 
-func (s *Server) asset(w http.ResponseWriter, req *http.Request) { s.serveFile(w, req.PathValue("name")) }
+func (s *Server) asset(w http.ResponseWriter, req *http.Request) {
+	s.serveFile(w, req.PathValue("name"))
+}
 
 func (s *Server) serveFile(w http.ResponseWriter, name string) {
 	data, err := dist.ReadFile(path.Join("web/dist", name))

@@ -2,7 +2,7 @@
 // has too, in Grafana's words.
 
 import * as api from "./api.ts";
-import { Card } from "./card.ts";
+import { Card, needsPrometheus } from "./card.ts";
 import { fill, h } from "./dom.ts";
 import type { Dashboard, Link, Panel } from "./model.ts";
 import type { Mark } from "./panels/panel.ts";
@@ -77,6 +77,14 @@ export class Board {
     });
     fill(
       this.element,
+      panels.some(needsPrometheus) &&
+        h(
+          "p",
+          { class: "problem" },
+          "This dashboard reads Prometheus, which keeps the history of the connector's metrics. Add it to Grafana to see the panels. What the metrics are now is at ",
+          h("a", { href: "/metrics" }, "/metrics"),
+          ".",
+        ),
       h("div", { class: "bar-top" }, h("div", { class: "variables" }, ...this.controls.map((c) => c.element)), this.tools),
       h("div", { class: "grid" }, ...headings, ...this.cards.map((c) => c.element)),
     );

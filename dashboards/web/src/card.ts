@@ -21,6 +21,9 @@ type State = "loading" | "drawn" | "empty" | "error" | "note";
 
 export type Ask = (panel: Panel, width: number, signal: AbortSignal) => Promise<{ frames: api.Frame[]; elapsed_ms: number }>;
 
+// needsPrometheus tells that a panel has no query that can be run here.
+export const needsPrometheus = (panel: Panel) => (panel.targets ?? []).some((t) => t.expr && !t.rawSql);
+
 export class Card {
   readonly element: HTMLElement;
   private body = h("div", { class: "body" });
@@ -85,6 +88,8 @@ export class Card {
     try {
       if (this.panel.type === "text" || !kinds[this.panel.type]) {
         this.frames = [];
+      } else if (needsPrometheus(this.panel)) {
+        throw new api.Failure("needs_prometheus", "Needs Prometheus; see /metrics.");
       } else {
         const { frames, elapsed_ms } = await ask(this.panel, this.body.clientWidth || 400, request.signal);
         this.frames = frames;

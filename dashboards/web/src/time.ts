@@ -152,13 +152,33 @@ export function writeTime(ms: number, short = false): string {
   return `${date} ${time}${short && p.second === "00" ? "" : `:${p.second}`}`;
 }
 
-// writeTick writes a time on an axis: what differs between neighbours.
+// The steps between two ticks of an axis of time.
+const tickSteps: [n: number, unit: string, length: number][] = [
+  [1, "s"], [5, "s"], [15, "s"], [30, "s"], [1, "m"], [2, "m"], [5, "m"], [10, "m"], [15, "m"], [30, "m"],
+  [1, "h"], [2, "h"], [3, "h"], [6, "h"], [12, "h"], [1, "d"], [2, "d"], [1, "w"], [2, "w"],
+  [1, "M"], [2, "M"], [3, "M"], [6, "M"], [1, "y"], [2, "y"], [5, "y"],
+].map(([n, unit]) => [n as number, unit as string, (n as number) * ({ M: 30 * units.d!, y: 365 * units.d! }[unit as string] ?? units[unit as string]!)]);
+
+// ticks returns at most so many moments of a range at which a person would look
+// for a tick: whole hours, days, Mondays, months.
+export function ticks(from: number, to: number, most: number, utc: boolean): number[] {
+  const [n, unit] = tickSteps.find(([, , length]) => (to - from) / length <= most) ?? tickSteps.at(-1)!;
+  const at = new Clock(from, utc);
+  at.floor({ s: "m", m: "h", h: "d", M: "y" }[unit] ?? unit);
+  const all: number[] = [];
+  for (; at.ms <= to; at.add(n, unit)) if (at.ms >= from) all.push(at.ms);
+  return all;
+}
+
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+// writeTick writes a tick of an axis that shows so many milliseconds.
 export function writeTick(ms: number, span: number): string {
-  const p = write(ms, { ...numeric, month: "short" });
-  if (span > 700 * units.d!) return `${p.month} ${p.year}`;
-  if (p.hour === "00" && p.minute === "00" && p.second === "00") {
-    return Number(p.day) === 1 && p.month === "Jan" ? p.year! : `${Number(p.day)} ${p.month}`;
-  }
+  const p = write(ms, numeric);
+  const month = months[Number(p.month) - 1]!;
+  if (span > 5 * 365 * units.d!) return p.year!;
+  if (p.day === "01" && span > 150 * units.d!) return p.month === "01" ? p.year! : month;
+  if (p.hour === "00" && p.minute === "00" && p.second === "00") return `${Number(p.day)} ${month}`;
   return span > 5 * units.m! ? `${p.hour}:${p.minute}` : `${p.hour}:${p.minute}:${p.second}`;
 }
 

@@ -52,6 +52,7 @@ function options({ panel }: Input, fields: Field[], categories: string[], colorA
     min: config.min ?? undefined,
     max: config.max ?? undefined,
     splitNumber: 4,
+    minInterval: config.decimals === 0 && config.unit !== "percentunit" ? 1 : undefined,
     axisLabel: { ...axisText(), formatter: (v: number) => tick(v, config) },
     splitLine: { lineStyle: { color: line } },
   };

@@ -5,7 +5,7 @@ import { asNumber, colorOf, bounds, paletteIndexes, show, tick, type Field } fro
 import { withLegend } from "../legend.ts";
 import { calculate, calculationTitle, isEmpty, numberFields, wide } from "../result.ts";
 import { color, fade, ink } from "../theme.ts";
-import { isUTC, writeTick, writeTime } from "../time.ts";
+import { isUTC, ticks, writeTick, writeTime } from "../time.ts";
 import { empty, type Drawn, type Input } from "./panel.ts";
 
 interface Series {
@@ -76,6 +76,7 @@ function chartOptions({ panel, from, to, marks }: Input, series: Series[], step:
   const start = bars.length > 0 ? Math.min(from, ...bars.map((s) => s.points[0]?.[0] ?? from)) : from;
   const barWidth = Math.max(1, Math.min(((width - 60) * step * 0.82) / (end - start) / Math.max(groups, 1), 60));
   const percent = custom.stacking?.mode === "percent";
+  const at = ticks(start, end, Math.max(2, Math.floor(width / 75)), isUTC());
 
   const axis = (i: number) => {
     const of = series.filter((s) => axisOf(s) === i);
@@ -86,6 +87,7 @@ function chartOptions({ panel, from, to, marks }: Input, series: Series[], step:
       min: config.min ?? softMin(of, custom.axisSoftMin),
       max: config.max ?? (percent ? 100 : undefined),
       splitNumber: 4,
+      minInterval: config.decimals === 0 && config.unit !== "percentunit" ? 1 : undefined,
       axisLabel: { ...axisText(), formatter: (v: number) => (percent ? `${v}%` : tick(v, config)) },
       splitLine: { show: i === 0, lineStyle: { color: line } },
       axisPointer: { show: false },
@@ -98,11 +100,10 @@ function chartOptions({ panel, from, to, marks }: Input, series: Series[], step:
       type: "time",
       min: start,
       max: end,
-      axisLabel: { ...axisText(), hideOverlap: true, showMinLabel: false, formatter: (v: number) => writeTick(v, end - start) },
+      axisLabel: { ...axisText(), hideOverlap: true, customValues: at, formatter: (v: number) => writeTick(v, end - start) },
       axisLine: { lineStyle: { color: line } },
-      axisTick: { lineStyle: { color: line } },
+      axisTick: { lineStyle: { color: line }, customValues: at },
       splitLine: { show: false },
-      splitNumber: Math.max(2, Math.floor(width / 110)),
     },
     yAxis: right ? [axis(0), axis(1)] : axis(0),
     tooltip: tooltip(
