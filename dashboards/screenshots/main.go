@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/dashboards"
 	"loyaltyhouse/dashboards/browser"
@@ -60,21 +62,47 @@ func run(ctx context.Context, into, address string) error {
 	if err != nil {
 		return err
 	}
+	const front, ledger = "points-by-scene", "customer-ledger"
+	pages := "http://" + address + "/dashboards/"
+	customer, err := firstCustomer(b, pages+front)
+	if err != nil {
+		return err
+	}
 	for _, d := range all {
-		if err := take(b, address, d.UID, desktop, filepath.Join(into, d.UID+".png")); err != nil {
+		url := pages + d.UID
+		switch d.UID {
+		case ledger:
+			url = customer
+		case "pipeline":
+			continue // It reads Prometheus, which is not here.
+		}
+		if err := take(b, url, desktop, filepath.Join(into, d.UID+".png")); err != nil {
 			return err
 		}
 	}
-	const front = "points-by-scene"
-	if err := take(b, address, front, dark, filepath.Join(into, front+"-dark.png")); err != nil {
+	if err := take(b, pages+front, dark, filepath.Join(into, front+"-dark.png")); err != nil {
 		return err
 	}
-	return take(b, address, front, phone, filepath.Join(into, front+"-phone.png"))
+	return take(b, pages+front, phone, filepath.Join(into, front+"-phone.png"))
+}
+
+// firstCustomer returns the first link to a customer's ledger, of a whole year.
+func firstCustomer(b *browser.Browser, url string) (string, error) {
+	page, err := b.Open(url, desktop)
+	if err != nil {
+		return "", err
+	}
+	defer page.Close()
+	return browser.Evaluate[string](page, `(() => {
+		const url = new URL(document.querySelector("td a").href);
+		url.searchParams.set("from", "now-1y");
+		return url.href;
+	})()`)
 }
 
 // take writes one picture, of a page without complaints.
-func take(b *browser.Browser, address, uid string, view browser.View, file string) error {
-	page, err := b.Open("http://"+address+"/dashboards/"+uid, view)
+func take(b *browser.Browser, url string, view browser.View, file string) error {
+	page, err := b.Open(url, view)
 	if err != nil {
 		return err
 	}
@@ -84,7 +112,7 @@ func take(b *browser.Browser, address, uid string, view browser.View, file strin
 		return err
 	}
 	if complaints := page.Complaints(); len(complaints) > 0 {
-		return fmt.Errorf("the console of %s says: %q", uid, complaints)
+		return fmt.Errorf("the console of %s says: %q", url, complaints)
 	}
 	fmt.Println(file)
 	return os.WriteFile(file, image, 0o644) //nolint:gosec // Pictures are for everybody.
@@ -135,7 +163,40 @@ func start(ctx context.Context) (stop func(), admin string, err error) {
 	if err = history.Run(); err != nil {
 		return nil, "", fmt.Errorf("simulate: %w", err)
 	}
+	if err = refresh(ctx, addresses[2]); err != nil {
+		return nil, "", err
+	}
 	return stop, admin, nil
+}
+
+// refresh waits until what was published is stored, and has the views that are
+// refreshed every few minutes refreshed now.
+func refresh(ctx context.Context, address string) error {
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{address}, Auth: clickhouse.Auth{Database: "loyalty"}, ReadTimeout: 5 * time.Minute})
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // What it was asked for has been answered.
+	var last, rows uint64
+	for rows == 0 || rows != last {
+		last = rows
+		time.Sleep(3 * time.Second)
+		if err := conn.QueryRow(ctx, "SELECT count() FROM raw_webhooks").Scan(&rows); err != nil {
+			return err
+		}
+	}
+	var views []string
+	if err := conn.QueryRow(ctx, "SELECT groupArray(view) FROM system.view_refreshes WHERE database = 'loyalty'").Scan(&views); err != nil {
+		return err
+	}
+	for _, command := range []string{"REFRESH", "WAIT"} {
+		for _, view := range views {
+			if err := conn.Exec(ctx, "SYSTEM "+command+" VIEW "+view); err != nil {
+				return fmt.Errorf("%s %s: %w", command, view, err)
+			}
+		}
+	}
+	return nil
 }
 
 func configuration(dir string, addresses [4]string) []byte {

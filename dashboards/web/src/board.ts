@@ -207,13 +207,15 @@ export class Board {
   }
 
   private async annotate(query: api.Query): Promise<Mark[]> {
-    if (!(this.model.annotations?.list ?? []).some((a) => a.enable && a.target)) return [];
+    const enabled = (this.model.annotations?.list ?? []).filter((a) => a.enable && a.target);
+    if (enabled.length === 0) return [];
+    const colors = new Map(enabled.map((a) => [a.name, a.iconColor]));
     try {
       const { frames } = await api.annotations(this.model.uid, query, new AbortController().signal);
       return frames.flatMap((f) => {
         const at = (name: string) => f.columns.findIndex((c) => c.name === name);
         const [time, title, text] = [f.columns.findIndex((c) => c.type === "time"), at("title"), at("text")];
-        return f.rows.flatMap((row) => (time >= 0 && row[time] !== null ? [{ time: Number(row[time]), title: String(row[title] ?? row[text] ?? f.refId) }] : []));
+        return f.rows.flatMap((row) => (time >= 0 && row[time] !== null ? [{ time: Number(row[time]), title: String(row[title] ?? row[text] ?? f.refId), color: colors.get(f.refId) ?? "blue" }] : []));
       });
     } catch {
       return []; // The panels, which read the same warehouse, say what is wrong.

@@ -89,7 +89,7 @@ export class Card {
       if (this.panel.type === "text" || !kinds[this.panel.type]) {
         this.frames = [];
       } else if (needsPrometheus(this.panel)) {
-        throw new api.Failure("needs_prometheus", "Needs Prometheus; see /metrics.");
+        throw new api.Failure("needs_prometheus", "This panel needs Prometheus; see /metrics.");
       } else {
         const { frames, elapsed_ms } = await ask(this.panel, this.body.clientWidth || 400, request.signal);
         this.frames = frames;

@@ -171,8 +171,9 @@ function thresholdColor(value: number | null, share: number, config: FieldConfig
 // usesThresholds tells whether colour is by value.
 export const usesThresholds = (config: FieldConfig) => (config.color?.mode ?? "thresholds") === "thresholds";
 
-// paletteIndexes returns the place in the palette of each name. With byName a
-// name has the same place in every panel, as far as no two meet there.
+// paletteIndexes returns the place in the palette of each name, the weightiest
+// first. With byName a name has the same place in every panel; where two meet, the
+// weightier keeps it.
 export function paletteIndexes(names: string[], byName: boolean): Map<string, number> {
   const places = new Map<string, number>();
   if (!byName) {
@@ -180,12 +181,14 @@ export function paletteIndexes(names: string[], byName: boolean): Map<string, nu
     return places;
   }
   const taken = new Set<number>();
-  for (const name of [...names].sort()) {
+  for (const name of names) {
     if (places.has(name)) continue;
     let hash = 7;
     for (const c of name) hash = (hash * 31 + c.codePointAt(0)!) >>> 0;
-    let place = hash % paletteSize;
-    while (taken.has(place) && taken.size < paletteSize) place = (place + 1) % paletteSize;
+    // When all colours are taken, the other shades of them follow.
+    const turn = Math.floor(taken.size / paletteSize) * paletteSize;
+    let place = turn + (hash % paletteSize);
+    while (taken.has(place)) place = turn + ((place + 1) % paletteSize);
     taken.add(place);
     places.set(name, place);
   }

@@ -71,7 +71,12 @@ export function color(name: string | undefined): string {
   return mix(shade(hue), amount < 0 ? "#000000" : "#ffffff", Math.abs(amount));
 }
 
-export const paletteColor = (i: number) => shade(palette[i % palette.length]!);
+// paletteColor goes through the palette, and then through it again in other shades.
+export function paletteColor(i: number): string {
+  const base = shade(palette[i % palette.length]!);
+  const turn = Math.floor(i / palette.length) % 3;
+  return turn === 0 ? base : turn === 1 ? mix(base, "#ffffff", 0.4) : mix(base, "#000000", 0.35);
+}
 
 export const paletteSize = palette.length;
 

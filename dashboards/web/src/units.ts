@@ -123,7 +123,9 @@ function duration(seconds: number, decimals?: number | null): string {
     [Infinity, 31536e3, "year"],
   ] as const) {
     if (size >= below) continue;
-    const text = digits(seconds / length, length === 1 || length < 1 ? decimals : (decimals || undefined));
+    // Seconds have the decimals that are asked for; in longer units one is left.
+    const n = seconds / length;
+    const text = digits(n, length <= 1 ? decimals : Number.isInteger(Number(n.toFixed(1))) ? 0 : decimals || 1);
     return `${text} ${name}${length > 1 && text !== "1" ? "s" : ""}`;
   }
   return "";

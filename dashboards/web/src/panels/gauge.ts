@@ -50,7 +50,7 @@ function dial(item: Item, index: number, named: boolean, width: number, height: 
         title: { show: named, offsetCenter: [0, 14], color: muted, fontSize: 12, fontFamily },
         detail: {
           offsetCenter: [0, -radius * 0.16],
-          fontSize: Math.max(14, Math.min(radius * 0.38, 34)),
+          fontSize: Math.max(13, Math.min(radius * 0.32, 34)),
           fontWeight: 600,
           fontFamily,
           color: number === null ? muted : text,

@@ -6,6 +6,7 @@ import type { Link, Panel } from "../model.ts";
 export interface Mark {
   time: number;
   title: string;
+  color: string;
 }
 
 export interface Input {

@@ -15,7 +15,7 @@ export function pie({ panel, frames, hidden }: Input): Drawn {
   });
   if (all.length === 0) return empty(panel);
   const byName = panel.fieldConfig?.defaults?.color?.mode !== "palette-classic";
-  const places = paletteIndexes(all.map((s) => s.name), byName);
+  const places = paletteIndexes((byName ? all.toSorted((a, b) => b.value - a.value) : all).map((s) => s.name), byName);
   const slices = all.map((s) => ({ ...s, color: colorOf(s.value, s.field, places.get(s.name)!, bounds(s.field)) }));
   const shown = () => slices.filter((s) => !hidden.has(s.name));
   const total = () => shown().reduce((sum, s) => sum + s.value, 0);

@@ -26,8 +26,10 @@ export function timeseries(input: Input): Drawn {
     if (!time) throw new Error("The query returned no column of times.");
     return numberFields(table).map((field) => ({ field, times: time.values.map(Number) }));
   });
-  const names = all.map(({ field }) => field.name);
-  const places = paletteIndexes(names, panel.fieldConfig?.defaults?.color?.mode === "palette-classic-by-name");
+  const weight = (field: Field) => Math.abs(asNumber(calculate(field, "sum")) ?? 0);
+  const byName = panel.fieldConfig?.defaults?.color?.mode === "palette-classic-by-name";
+  const names = (byName ? all.toSorted((a, b) => weight(b.field) - weight(a.field)) : all).map(({ field }) => field.name);
+  const places = paletteIndexes(names, byName);
   const series: Series[] = all
     .map(({ field, times }) => ({
       field,
@@ -116,7 +118,8 @@ function chartOptions({ panel, from, to, marks }: Input, series: Series[], step:
             return value === null || value === undefined ? [] : [{ value, color: s.color, name: s.field.name, text: show(value, s.field).text }];
           })
           .sort((a, b) => b.value - a.value);
-        return tip(writeTime(time, true), lines.slice(0, mostInTip), lines.length - mostInTip);
+        const near = marks.filter((m) => m.time >= time && m.time < time + step).map((m) => ({ color: color(m.color), name: m.title, text: "" }));
+        return tip(writeTime(time, true), [...lines.slice(0, mostInTip), ...near.slice(0, 5)], Math.max(lines.length - mostInTip, 0));
       },
       { type: "line", lineStyle: { color: muted, type: "dashed" } },
     ),
@@ -166,7 +169,7 @@ function shape(s: Series, points: [number, number | null][], shift: number, barW
     ...interpolation[custom.lineInterpolation ?? "linear"],
     showSymbol: style(s) === "points" || custom.showPoints === "always" || (custom.showPoints !== "never" && few),
     symbol: "circle",
-    symbolSize: custom.pointSize ?? 5,
+    symbolSize: custom.pointSize ?? 6,
     lineStyle: { width: style(s) === "points" ? 0 : (custom.lineWidth ?? 1), type: custom.lineStyle?.fill === "dash" ? "dashed" : "solid" },
     connectNulls: custom.spanNulls === true || typeof custom.spanNulls === "number",
     emphasis: { disabled: true },
@@ -186,8 +189,8 @@ function marked(marks: Input["marks"], panel: Input["panel"], series: Series[]):
   for (const mark of marks) {
     lines.push({
       xAxis: mark.time,
-      lineStyle: { color: color("blue"), type: "dashed", opacity: 0.8 },
-      label: { show: true, formatter: mark.title.slice(0, 24), position: "insideEndTop", color: ink().muted, fontSize: 10 },
+      lineStyle: { color: color(mark.color), type: [3, 3], opacity: 0.55 },
+      label: { show: false },
     });
   }
   return lines.length > 0 && series.length > 0 ? { markLine: { symbol: "none", silent: true, animation: false, data: lines } } : {};
