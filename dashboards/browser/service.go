@@ -1,0 +1,122 @@
+//go:build linux
+
+package browser
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"loyaltyhouse/connector/harness"
+)
+
+// A Service is a connector with everything embedded, and a year of a simulated
+// loyalty programme in its warehouse.
+type Service struct {
+	// Admin is the address of the admin port.
+	Admin string
+
+	dir     string
+	process *harness.Process
+}
+
+// StartService builds a connector, starts it and fills its warehouse. What it
+// logs goes to log.
+func StartService(ctx context.Context, log io.Writer) (_ *Service, err error) {
+	s := &Service{}
+	if s.dir, err = os.MkdirTemp("", "loyaltyhouse-browser-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.Stop()
+		}
+	}()
+	program, err := harness.Build(ctx, s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var receiver, native, http string
+	for _, address := range []*string{&receiver, &s.Admin, &native, &http} {
+		if *address, err = harness.FreeAddress(ctx); err != nil {
+			return nil, err
+		}
+	}
+	config := filepath.Join(s.dir, "connector.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, `
+receiver: {address: %q, secrets: [browser]}
+admin: {address: %q, dashboards: true}
+kafka: {topics: {partitions: 1}}
+sinks:
+  - name: clickhouse
+    clickhouse: {addresses: [%q]}
+embedded:
+  data_dir: %q
+  clickhouse: {native_port: %s, http_port: %s}
+`, receiver, s.Admin, native, filepath.Join(s.dir, "data"), port(native), port(http)), 0o600); err != nil {
+		return nil, err
+	}
+	serve := exec.Command(program, "serve", "--config", config) //nolint:gosec,noctx // It was built above, and is stopped in order.
+	if s.process, err = harness.Start("serve", serve, log); err != nil {
+		return nil, err
+	}
+	if err := s.process.AwaitOK(ctx, "http://"+s.Admin+"/readyz"); err != nil {
+		return nil, err
+	}
+	history := exec.CommandContext(ctx, program, "simulate", "--history", "365d", "--to", "kafka", "--config", config) //nolint:gosec // It was built above.
+	if out, err := history.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("simulate: %w\n%s", err, out)
+	}
+	if err := refresh(ctx, native); err != nil {
+		return nil, fmt.Errorf("refresh the warehouse: %w", err)
+	}
+	return s, nil
+}
+
+// Stop stops the connector and removes what it stored.
+func (s *Service) Stop() {
+	if s.process != nil {
+		s.process.Stop(30 * time.Second)
+	}
+	_ = os.RemoveAll(s.dir) // It lies in the system's temporary directory.
+}
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address) // It was a listener's.
+	return port
+}
+
+// refresh waits until what was published is stored, and refreshes the views that
+// are otherwise refreshed every few minutes.
+func refresh(ctx context.Context, address string) error {
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{address}, Auth: clickhouse.Auth{Database: "loyalty"}, ReadTimeout: patience})
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // What it was asked for has been answered.
+	for last, rows := uint64(0), uint64(0); rows == 0 || rows != last; time.Sleep(2 * time.Second) {
+		last = rows
+		if err := conn.QueryRow(ctx, "SELECT count() FROM raw_webhooks").Scan(&rows); err != nil {
+			return err
+		}
+	}
+	var views []string
+	if err := conn.QueryRow(ctx, "SELECT groupArray(view) FROM system.view_refreshes WHERE database = 'loyalty'").Scan(&views); err != nil {
+		return err
+	}
+	for _, step := range []string{"REFRESH", "WAIT"} {
+		for _, view := range views {
+			if err := conn.Exec(ctx, "SYSTEM "+step+" VIEW "+view); err != nil {
+				return fmt.Errorf("%s: %w", view, err)
+			}
+		}
+	}
+	return nil
+}
