@@ -103,11 +103,11 @@ func act(t *testing.T, page *browser.Page, script string) {
 func ledger(t *testing.T) string {
 	t.Helper()
 	page := open(t, address("/"+front), desktop)
-	return evaluate[string](t, page, `[...document.querySelectorAll("td a")].find((a) => a.href.includes("customer-ledger")).href`) + "&from=now-1y&to=now"
+	return evaluate[string](t, page, `[...document.querySelectorAll("td a")].find((a) => a.href.includes("customer-ledger")).href.replace("from=now-30d", "from=now-1y")`)
 }
 
 // mayBeEmpty are panels that show what should not happen, or seldom does.
-var mayBeEmpty = []string{"Gaps, one by one", "Gaps of this customer", "Changes of the profile", "Gift cards", "Store credit balance", "Events", "Gaps by day"}
+var mayBeEmpty = []string{"Gaps, one by one", "Gaps of this customer"}
 
 func TestEveryPanelIsDrawn(t *testing.T) {
 	all, err := dashboards.Load()
@@ -325,15 +325,11 @@ func TestLegendHides(t *testing.T) {
 	page := open(t, address("/"+front), desktop)
 	const card = `document.querySelector('[aria-label="Earned by scene"]')`
 	const image = card + `.querySelector("canvas").toDataURL()`
-	before := evaluate[string](t, page, image)
+	evaluate[bool](t, page, `(window.before = `+image+`) !== ""`)
 	evaluate[bool](t, page, card+`.querySelector(".legend-name").click() ?? true`)
-	if evaluate[string](t, page, image) == before {
-		t.Error("the chart still shows a series that was hidden")
-	}
+	await(t, page, image+" !== window.before")
 	evaluate[bool](t, page, card+`.querySelector(".legend-name").click() ?? true`)
-	if evaluate[string](t, page, image) != before {
-		t.Error("the chart does not show the series again")
-	}
+	await(t, page, image+" === window.before")
 }
 
 func TestTooltip(t *testing.T) {
