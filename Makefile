@@ -18,10 +18,22 @@ BENCHSTAT = go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The page that shows the dashboards, which the connector embeds. npm brings what
+# it is built of and with.
+WEB = dashboards/web
+PAGE = $(WEB)/dist/app.js
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund --no-progress --loglevel=error
+	@touch $@
+
+$(PAGE): $(WEB)/node_modules/.package-lock.json $(WEB)/build.mjs $(WEB)/tsconfig.json $(shell find $(WEB)/src -type f)
+	cd $(WEB) && npm run --silent build
 
 .PHONY: build
-build: ## Build bin/connector
+build: $(PAGE) ## Build bin/connector
 	go build -trimpath -ldflags '-X main.release=$(RELEASE)' -o bin/connector ./connector
 
 .PHONY: demo
@@ -34,7 +46,16 @@ run: build ## Run the service with everything embedded, until Ctrl-C
 
 .PHONY: test
 test: build ## Run every test with the race detector, against the real engine and broker
+	cd $(WEB) && npm test --silent
 	go test -race ./...
+
+.PHONY: test-browser
+test-browser: build ## Test the dashboards in a browser; needs chromium
+	go test -race -tags browser -count=1 -timeout 20m ./dashboards/browser
+
+.PHONY: screenshots
+screenshots: build ## Write docs/screenshots anew; needs chromium
+	go run ./dashboards/screenshots
 
 .PHONY: lint
 lint: ## Run the linters

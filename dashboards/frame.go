@@ -95,7 +95,7 @@ func cell(v reflect.Value) any {
 		if v.IsNil() {
 			return nil
 		}
-		if number, ok := v.Interface().(*big.Int); ok {
+		if number, ok := reflect.TypeAssert[*big.Int](v); ok {
 			return exact(number.String())
 		}
 		v = v.Elem()

@@ -113,7 +113,7 @@ func (s *Server) serveFile(w http.ResponseWriter, name string) {
 	}
 	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	_, _ = w.Write(data) // A browser that has gone does not want the rest.
+	_, _ = w.Write(data) //nolint:gosec // It is a file of the program. A browser that has gone does not want the rest.
 }
 
 // api returns a handler that answers with what f returns, as JSON.

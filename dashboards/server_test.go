@@ -2,6 +2,7 @@ package dashboards_test
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -23,9 +24,7 @@ func handler(t *testing.T) http.Handler {
 func ask(t *testing.T, method, url string, header http.Header) *httptest.ResponseRecorder {
 	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), method, url, nil)
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	recorder := httptest.NewRecorder()
 	handler(t).ServeHTTP(recorder, request)
 	return recorder

@@ -203,7 +203,7 @@ func (in *variableJSON) readQuery(v *Variable) error {
 // before it.
 func splitList(text string) []string {
 	var items []string
-	for _, item := range strings.Split(strings.ReplaceAll(text, `\,`, "\x00"), ",") {
+	for item := range strings.SplitSeq(strings.ReplaceAll(text, `\,`, "\x00"), ",") {
 		if item = strings.TrimSpace(strings.ReplaceAll(item, "\x00", ",")); item != "" {
 			items = append(items, item)
 		}

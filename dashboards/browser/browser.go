@@ -165,7 +165,7 @@ func (p *Page) Await(expression string) error {
 // loaded is true when a page has drawn what it asked for.
 const loaded = `document.querySelector("main") !== null
 	&& document.querySelector("[data-state=loading], [aria-busy], [data-loading]") === null
-	&& (location.pathname === "/dashboards" || document.querySelector("#board[data-loaded], main [role=alert]") !== null)`
+	&& document.querySelector("#board[data-loaded], main.index, main [role=alert]") !== null`
 
 // AwaitLoaded waits until a page has drawn what it asked for.
 func (p *Page) AwaitLoaded() error { return p.Await(loaded) }

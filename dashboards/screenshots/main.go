@@ -52,12 +52,15 @@ func run(ctx context.Context, into, address string) error {
 		return err
 	}
 	defer b.Close()
+	return takeAll(b, "http://"+address+"/dashboards/", into) //nolint:contextcheck // The browser has the context.
+}
+
+func takeAll(b *browser.Browser, pages, into string) error {
 	all, err := dashboards.Load()
 	if err != nil {
 		return err
 	}
 	const front, ledger = "points-by-scene", "customer-ledger"
-	pages := "http://" + address + "/dashboards/"
 	customer, err := firstCustomer(b, pages+front)
 	if err != nil {
 		return err

@@ -102,9 +102,7 @@ function scaled(value: number, decimals: number | null | undefined, factor: numb
     value /= factor;
     i++;
   }
-  // What was not scaled and is whole has no decimals to show.
-  const d = i === 0 && Number.isInteger(value) ? 0 : decimals;
-  return digits(value, d) + suffixes[i];
+  return digits(value, value === 0 ? 0 : decimals) + suffixes[i];
 }
 
 // duration writes seconds in the unit that suits their size.
