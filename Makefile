@@ -51,7 +51,7 @@ test: build ## Run every test with the race detector, against the real engine an
 
 .PHONY: test-browser
 test-browser: build ## Test the dashboards in a browser; needs chromium
-	go test -race -tags browser -count=1 -timeout 20m ./dashboards/browser
+	go test -tags browser -count=1 -timeout 20m ./dashboards/browser
 
 .PHONY: screenshots
 screenshots: build ## Write docs/screenshots anew; needs chromium

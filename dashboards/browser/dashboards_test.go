@@ -287,6 +287,24 @@ func TestTimeRange(t *testing.T) {
 	act(t, page, `document.querySelector("#refresh").click()`)
 }
 
+// What opens on a phone lies on its screen.
+func TestBoxesOnPhone(t *testing.T) {
+	page := open(t, address("/"+front), phone)
+	for _, control := range []string{`[aria-label^="Time range"]`, `[aria-label^="Shop:"]`, `[aria-label^="Scene:"]`} {
+		evaluate[bool](t, page, `document.querySelector('`+control+`').click() ?? true`)
+		if !evaluate[bool](t, page, `(() => {
+			const box = document.querySelector(".box").getBoundingClientRect();
+			return box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.height > 50;
+		})()`) {
+			t.Errorf("the box of %s is not on the screen", control)
+		}
+		evaluate[bool](t, page, `document.querySelector('`+control+`').click() ?? true`)
+	}
+	if evaluate[bool](t, page, `document.documentElement.scrollWidth > innerWidth`) {
+		t.Error("the page can be scrolled sideways")
+	}
+}
+
 func TestColours(t *testing.T) {
 	page := open(t, address("/"+front), dark)
 	shades := []string{}
