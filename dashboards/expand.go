@@ -111,6 +111,9 @@ func (e *expansion) expandQuoted(quoted string) (string, error) {
 // is; other text is returned byte by byte.
 func (e *expansion) reference(sql string, i int, inQuotes bool) (text string, length int, err error) {
 	rest := sql[i:]
+	if rest[0] != '$' && rest[0] != '[' {
+		return rest[:1], 1, nil
+	}
 	if m := macroForm.FindStringSubmatch(rest); m != nil {
 		return e.macro(rest, m[1])
 	}

@@ -21,6 +21,7 @@ const (
 	maxResultBytes = 32 << 20
 	maxMemoryBytes = 2 << 30
 	maxQueryTime   = 20 * time.Second
+	maxAnswerTime  = 25 * time.Second // of all queries of a panel, with the wait for their turn
 	maxQueries     = 4 // at once
 	maxWaiting     = 64
 )
@@ -50,8 +51,6 @@ func newRunner() *runner { return &runner{slots: make(chan struct{}, maxQueries)
 
 // run runs a query that can only read, within limits of time, memory and size.
 func (r *runner) run(ctx context.Context, w Warehouse, sql string, most int) (*frame, error) {
-	ctx, cancel := context.WithTimeout(ctx, maxQueryTime+5*time.Second)
-	defer cancel()
 	if err := r.acquire(ctx); err != nil {
 		return nil, err
 	}

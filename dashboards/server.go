@@ -119,7 +119,9 @@ func (s *Server) serveFile(w http.ResponseWriter, name string) {
 // api returns a handler that answers with what f returns, as JSON.
 func (s *Server) api(f func(req *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
-		body, err := f(req)
+		ctx, cancel := context.WithTimeout(req.Context(), maxAnswerTime)
+		defer cancel()
+		body, err := f(req.WithContext(ctx))
 		if err != nil {
 			p, ok := errors.AsType[*problem](err)
 			if !ok {
