@@ -22,7 +22,7 @@ const (
 	maxMemoryBytes = 2 << 30
 	maxQueryTime   = 20 * time.Second
 	maxAnswerTime  = 25 * time.Second // of all queries of a panel, with the wait for their turn
-	maxQueries     = 4 // at once
+	maxQueries     = 4                // at once
 	maxWaiting     = 64
 )
 
