@@ -186,15 +186,15 @@ func TestSimulateHistory(t *testing.T) {
 	address := s.engine.get().Addr()
 	reconciled(t, address, before)
 	reconciled(t, address, beside)
+	cfg := clickhouse.DefaultConfig()
+	cfg.Addresses = []string{address}
+	conn, err := clickhouse.Connect(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
 	for _, table := range []string{"raw_webhooks", "dead_letters", "fact_points"} {
 		var late int64
-		cfg := clickhouse.DefaultConfig()
-		cfg.Addresses = []string{address}
-		conn, err := clickhouse.Connect(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
 		if err := conn.QueryRow(t.Context(), "SELECT toInt64(countIf(received_at > ?)) FROM loyalty."+table, end).Scan(&late); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ func (h *history) profileEvent(now int64, k int) Delivery {
 	}
 	profile.Tags = m.tags(c)
 	profile.State = m.state
-	profile.Addresses = int(p.traits >> 44 % 3) //nolint:gosec // 0 to 2.
+	profile.Addresses = int(p.traits >> 44 % 3)
 	profile.VerifiedEmail = m.state == 3
 	profile.EmailConsent, profile.SMSConsent = m.email, m.sms
 	profile.EmailFlag, profile.MobileFlag = m.email.flag(), m.sms.flag()
