@@ -48,8 +48,8 @@ func (h *history) pointsEvent(now int64, k int) Delivery {
 // earn makes a member do something for points.
 func (h *history) earn(c *customer, m *member) (scene string, points int64) {
 	// The members of an old programme bring their points along.
-	if h.made < h.cfg.Count/50 && h.one(20) {
-		return "CUSTOMER_IMPORT_INCREASE", h.between(1, 30) * 100
+	if h.made < h.cfg.Count/50 && h.one(10) {
+		return "CUSTOMER_IMPORT_INCREASE", h.between(1, 10) * 100
 	}
 	n := h.rng.IntN(100)
 	if h.calendar.doublePoints {
