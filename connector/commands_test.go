@@ -5,11 +5,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"loyaltyhouse/connector/simulate"
+	"loyaltyhouse/sinks/clickhouse"
 )
 
 func TestConfigCheck(t *testing.T) {
@@ -148,6 +152,109 @@ func TestSimulateCommand(t *testing.T) {
 	if status, printed := connector(t, "simulate", "--count", "20", "--secret", "wrong", "--url", p.receiverURL()); status != 1 ||
 		!strings.Contains(printed, "wrong answer") {
 		t.Errorf("exit status %d with a wrong secret; it printed:\n%s", status, printed)
+	}
+}
+
+// A history goes straight into Kafka, beside the service or before it, or over
+// HTTP, and is what a generator of its own says. Kafka's deliveries are received
+// in the history's own time.
+func TestSimulateHistory(t *testing.T) {
+	p, dataDir := freePorts(t), t.TempDir()
+	file := embeddedConfig(t, p, dataDir)
+	end := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	play := func(seed uint64, count int, args ...string) *simulate.Generator {
+		t.Helper()
+		args = append([]string{
+			"simulate", "--config", file, "--history", "180d", "--end", end.Format(time.RFC3339), "--bad", "0.02",
+			"--seed", strconv.FormatUint(seed, 10), "--count", strconv.Itoa(count),
+		}, args...)
+		if status, printed := connector(t, args...); status != 0 || !strings.Contains(printed, fmt.Sprintf("%d events,", count)) {
+			t.Fatalf("exit status %d; it printed:\n%s", status, printed)
+		}
+		cfg := simulate.DefaultHistoryConfig()
+		cfg.Seed, cfg.Count, cfg.Customers = seed, count, simulate.HistoryCustomers(count)
+		cfg.Span, cfg.End, cfg.BadRatio = 180*24*time.Hour, end, 0.02
+		g := simulate.New(cfg)
+		for more := true; more; {
+			_, more = g.Next()
+		}
+		return g
+	}
+	before := play(1, 3000, "--to", "kafka")
+	s := startService(t, file)
+	beside := play(2, 10_000, "--to", "kafka")
+	address := s.engine.get().Addr()
+	reconciled(t, address, before)
+	reconciled(t, address, beside)
+	cfg := clickhouse.DefaultConfig()
+	cfg.Addresses = []string{address}
+	conn, err := clickhouse.Connect(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, table := range []string{"raw_webhooks", "dead_letters", "fact_points"} {
+		var late int64
+		if err := conn.QueryRow(t.Context(), "SELECT toInt64(countIf(received_at > ?)) FROM loyalty."+table, end).Scan(&late); err != nil {
+			t.Fatal(err)
+		}
+		if late > 0 {
+			t.Errorf("%d rows of %s were received after the end of the history", late, table)
+		}
+	}
+	posted := play(3, 500, "--url", p.receiverURL())
+	reconciled(t, address, posted)
+}
+
+// What cannot be meant is refused before anything is opened.
+func TestSimulateFlags(t *testing.T) {
+	file := embeddedConfig(t, freePorts(t), t.TempDir())
+	for args, want := range map[string]string{
+		"--to clickhouse":                        "--to must be http or kafka",
+		"--to kafka --rate 5":                    "--rate is for --to http",
+		"--to kafka --secret x":                  "--secret is for --to http",
+		"--history year":                         "--history must be a span such as 365d",
+		"--history -5h":                          "--history must be a span such as 365d",
+		"--history 0d":                           "--history must be a span such as 365d",
+		"--history 90d --span 5h":                "history",
+		"--history 1h --count 1000000":           "span: a history must have at least",
+		"--history 90d --customers 20000":        "customers: a history must have at most",
+		"--history 36500d --end 2026-01-01":      "--end must be now or a time",
+		"--history 36500d":                       "span: must not reach back before 2000",
+		"--history 90d --to kafka --config none": "none",
+	} {
+		if status, printed := connector(t, append([]string{"simulate", "--config", file}, strings.Fields(args)...)...); status != 1 || !strings.Contains(printed, want) {
+			t.Errorf("%s: exit status %d, want %q; it printed:\n%s", args, status, want, printed)
+		}
+	}
+}
+
+// A history without further flags ends with the last full hour, and a flag that
+// is set counts.
+func TestSimulateDefaults(t *testing.T) {
+	now := time.Date(2026, time.May, 4, 13, 37, 5, 6, time.UTC)
+	complete := func(s simulation, set ...string) simulate.Config {
+		t.Helper()
+		if err := s.complete(func(flag string) bool { return slices.Contains(set, flag) }, now); err != nil {
+			t.Fatal(err)
+		}
+		return s.generator
+	}
+	plain := simulation{generator: simulate.DefaultConfig(), to: "http", end: simulate.DefaultConfig().End.Format(time.RFC3339)}
+	if got := complete(plain); got != simulate.DefaultConfig() {
+		t.Errorf("without flags: %+v", got)
+	}
+	history := plain
+	history.history = "90d"
+	want := simulate.DefaultHistoryConfig()
+	want.Span, want.End = 90*24*time.Hour, now.Truncate(time.Hour)
+	if got := complete(history, "history"); got != want {
+		t.Errorf("with --history alone: %+v, want %+v", got, want)
+	}
+	history.generator.Count, history.end = 4000, "2026-02-03T04:05:06Z"
+	want.Count, want.Customers, want.End = 4000, 100, time.Date(2026, time.February, 3, 4, 5, 6, 0, time.UTC)
+	if got := complete(history, "history", "count", "end"); got != want {
+		t.Errorf("with --count and --end: %+v, want %+v", got, want)
 	}
 }
 

@@ -17,10 +17,8 @@ import (
 
 	"loyaltyhouse/config"
 	"loyaltyhouse/connector/embedded"
-	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/connector/normalize"
 	"loyaltyhouse/connector/replay"
-	"loyaltyhouse/schema"
 	"loyaltyhouse/sinks/clickhouse"
 )
 
@@ -105,7 +103,7 @@ type replaySession struct {
 	*replay.Replayer
 	// delivering tells that somebody brings what is published into the warehouse.
 	delivering bool
-	closers    []func() error // in the order of opening
+	closers
 }
 
 // openReplay opens the warehouse of the named ClickHouse sink, or of the first,
@@ -144,9 +142,14 @@ func openReplay(ctx context.Context, file, sinkName string, publish bool) (_ *re
 	s.closers = append(s.closers, conn.Close)
 	var publisher replay.Publisher
 	if publish {
-		if publisher, err = s.openKafka(ctx, cfg, contracts, log); err != nil {
+		// Where no service runs the embedded broker, it is started for the command:
+		// what is published then waits for the service.
+		producer, opened, err := openProducer(ctx, cfg, contracts, !s.delivering, log)
+		if err != nil {
 			return nil, err
 		}
+		s.closers = append(s.closers, opened...)
+		publisher = producer
 	}
 	s.Replayer, err = replay.Open(ctx, replay.Config{
 		Database: sink.ClickHouse.Database, Sink: sink.Name, OtherSinks: others, TopicPrefix: cfg.Kafka.TopicPrefix,
@@ -200,52 +203,6 @@ func (s *replaySession) borrowEmbedded(ctx context.Context, cfg *config.Config, 
 		s.closers = append(s.closers, giveBack)
 	}
 	return err
-}
-
-// openKafka opens a producer. Where no service runs the embedded broker, it is
-// started for the command: what is published then waits for the service.
-func (s *replaySession) openKafka(ctx context.Context, cfg *config.Config, contracts []*schema.Contract, log *slog.Logger) (replay.Publisher, error) {
-	options := kafka.Options{Logger: log}
-	for _, c := range contracts {
-		options.Topics = append(options.Topics, cfg.Kafka.TopicPrefix+c.Topic)
-	}
-	for _, t := range []*schema.Table{schema.RawWebhooks(), schema.DeadLetters()} {
-		options.Topics = append(options.Topics, cfg.Kafka.TopicPrefix+t.Topic)
-	}
-	if !s.delivering {
-		broker, err := embedded.StartBroker(ctx, *cfg.Embedded, log)
-		if err != nil {
-			return nil, err
-		}
-		s.closers = append(s.closers, broker.Close)
-		options.Dial = broker.Dial
-	}
-	client, err := kafka.NewClient(cfg.Kafka, options)
-	if err != nil {
-		return nil, err
-	}
-	s.closers = append(s.closers, func() error { client.Close(); return nil })
-	looking, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := client.EnsureTopics(looking, options.Topics); err != nil {
-		return nil, err
-	}
-	producer := client.NewProducer(cfg.Kafka.Producer)
-	s.closers = append(s.closers, func() error {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		return producer.Close(closing)
-	})
-	return producer, nil
-}
-
-// close closes what was opened last first.
-func (s *replaySession) close() error {
-	var errs []error
-	for _, f := range slices.Backward(s.closers) {
-		errs = append(errs, f())
-	}
-	return errors.Join(errs...)
 }
 
 func (s *replaySession) replay(cmd *cobra.Command, in replay.Range, topic string, o replay.Options) (err error) {

@@ -23,6 +23,7 @@ type catalogue struct {
 	topics               []ledgerTopic
 	locales              []locale
 	notes, tags, genders []string
+	collectors           []string // where a consent comes from
 }
 
 // locale is where a customer lives, and what people are called there.
@@ -137,6 +138,8 @@ func newCatalogue() *catalogue {
 		notes:   []string{"test", "prefers \"gift\" wrapping", "calls back\nafter 18:00", "VIP 👑", "C:\\imported"},
 		tags:    []string{"good", "vip,newsletter", "大客户, wholesale", "a,b,c"},
 		genders: []string{"male", "female", "others", "secret"},
+
+		collectors: []string{"checkout", "registration", "footer", "popup", "pos"},
 	}
 }
 

@@ -23,6 +23,10 @@ const (
 type Config struct {
 	// Seed selects one of 2^64 histories.
 	Seed uint64 `yaml:"seed"`
+	// History plays a loyalty programme as it goes on for months: with seasons and
+	// campaigns, and customers who save up, redeem and leave. Otherwise events of all
+	// kinds are evenly mixed.
+	History bool `yaml:"history"`
 	// Count is the number of distinct events. Resends, bad bodies and bad
 	// signatures come in addition.
 	Count int `yaml:"count"`
@@ -63,6 +67,37 @@ func DefaultConfig() Config {
 	}
 }
 
+// DefaultHistoryConfig returns a year of a programme of some thousand customers.
+// Less goes wrong on the way than in the even mixture.
+func DefaultHistoryConfig() Config {
+	cfg := DefaultConfig()
+	cfg.History = true
+	cfg.Count, cfg.Span = 100_000, 365*24*time.Hour
+	cfg.Customers = HistoryCustomers(cfg.Count)
+	cfg.ResendRatio, cfg.OutOfOrderRatio, cfg.BadRatio = 0.02, 0.02, 0.002
+	return cfg
+}
+
+// HistoryCustomers returns how many customers make so many events in a year or
+// so: each forty, as a mean of the many who leave soon and the few who stay.
+func HistoryCustomers(count int) int { return max(1, count/40) }
+
+// identity tells histories apart that one warehouse may hold, for each has shops
+// of its own. An even mixture is told by its seed alone.
+func (c Config) identity() uint64 {
+	if !c.History {
+		return c.Seed
+	}
+	identity := mix(c.Seed + 1)
+	for _, n := range []int64{int64(c.Count), int64(c.Customers), int64(c.Shops), c.End.UnixMilli(), c.Span.Milliseconds()} {
+		identity = mix(identity ^ uint64(n)) //nolint:gosec // The bits stay the same.
+	}
+	for _, ratio := range []float64{c.ResendRatio, c.OutOfOrderRatio, c.BadRatio} {
+		identity = mix(identity ^ math.Float64bits(ratio))
+	}
+	return identity
+}
+
 // Validate reports the first setting that no history can be made from.
 func (c Config) Validate() error {
 	oldest := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
@@ -76,6 +111,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("shops: must be from 1 to %d, is %d", maxShops, c.Shops)
 	case c.Span.Milliseconds() < int64(c.Count):
 		return fmt.Errorf("span: must be at least one millisecond per event (%d ms), is %s", c.Count, c.Span)
+	case c.History && c.Customers > max(1, c.Count/10):
+		return fmt.Errorf("customers: a history must have at most one for ten events (%d), is %d", max(1, c.Count/10), c.Customers)
+	case c.History && c.Span/peakRoom < time.Duration(c.Count):
+		return fmt.Errorf("span: a history must have at least %s per event, for its peaks, is %s for %d events", peakRoom, c.Span, c.Count)
 	case c.End.After(newest):
 		return fmt.Errorf("end: must not be after 2100, is %s", c.End.Format(time.RFC3339))
 	case c.End.Add(-c.Span).Before(oldest):

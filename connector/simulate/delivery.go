@@ -101,6 +101,13 @@ type Truth struct {
 	UpdatedAtMillis int64
 	// ExpiresAtMillis is 0 for what never expires.
 	ExpiresAtMillis int64
+	// Code is the code of the store credits or of the gift card; empty otherwise.
+	Code string
+	// OriginalCents is the value with which a gift card was sold; 0 otherwise.
+	OriginalCents int64
+	// Profile is what a customer change says; nil for a ledger's event. It must not
+	// be changed: resends share it.
+	Profile *Profile
 }
 
 // Delivery is one HTTP request, before it is signed.
@@ -122,6 +129,9 @@ type Delivery struct {
 	// Customer is the ordinal of the customer concerned. Deliveries of one
 	// customer keep their order when they are spread by it.
 	Customer int
+	// AtMillis is when SHOPLINE sends it, in milliseconds since 1970: when the event
+	// happens, or later for what is late and for resends.
+	AtMillis int64
 	// Truth is the zero value for bad deliveries.
 	Truth Truth
 }

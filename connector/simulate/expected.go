@@ -93,7 +93,7 @@ func (g *Generator) Balances(table string) iter.Seq2[Account, int64] {
 					return
 				}
 			case table == TableGiftCards:
-				for _, owned := range c.cards[:c.opened] {
+				for _, owned := range c.cards {
 					if !yield(Account{ShopID: g.shopOf(k).id, ID: cardCode(owned.number)}, owned.balance) {
 						return
 					}

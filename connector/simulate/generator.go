@@ -3,7 +3,6 @@ package simulate
 import (
 	"math/rand/v2"
 	"strconv"
-	"time"
 )
 
 // window is how many events later, at most, a resend or a held event comes. It
@@ -21,11 +20,12 @@ type Generator struct {
 	rng       *rand.Rand
 	catalogue *catalogue
 	body      jsonBody
-	clock     clock
+	script    script
 
 	shops     []shop
 	customers []customer
-	made      int // events so far
+	made      int   // events so far
+	now       int64 // the time of the latest event
 	stopped   bool
 
 	// ready are the deliveries that are due, from head on. later[i] are those that
@@ -59,25 +59,29 @@ func New(cfg Config) *Generator {
 		// The second word is arbitrary; it must never change.
 		rng:       rand.New(rand.NewPCG(cfg.Seed, 0x10ca17f_40b5e)), //nolint:gosec // A simulation has to be repeatable, not secret.
 		catalogue: newCatalogue(),
-		clock:     newClock(cfg.End.Add(-cfg.Span), cfg.Span, cfg.Count),
 		shops:     make([]shop, cfg.Shops),
 		customers: make([]customer, 0, min(cfg.Customers, cfg.Count)),
 		tally:     newTally(),
 	}
 	for i := range g.shops {
 		g.shops[i] = shop{
-			id:         shopID(cfg.Seed, i),
+			id:         shopID(cfg.identity(), i),
 			domain:     "shophub-" + strconv.Itoa(i+1) + ".myshopline.com",
 			merchantID: strconv.Itoa(2000001234 + i),
 		}
 	}
+	if cfg.History {
+		g.script = newHistory(g)
+	} else {
+		g.script = newMixture(g)
+	}
 	return g
 }
 
-// shopID returns 13 digits. Each seed has its own shops, so that one warehouse
-// can hold many histories.
-func shopID(seed uint64, i int) string {
-	mixed := (seed + 1) * 0x9e3779b97f4a7c15
+// shopID returns 13 digits. Each identity has its own shops, so that one
+// warehouse can hold many histories.
+func shopID(identity uint64, i int) string {
+	mixed := (identity + 1) * 0x9e3779b97f4a7c15
 	mixed ^= mixed >> 32
 	return strconv.FormatUint(1_000_000_000_000+mixed%8_000_000_000_000+uint64(i)*1_000_003, 10) //nolint:gosec // An index is not negative.
 }
@@ -93,6 +97,7 @@ func (g *Generator) Next() (Delivery, bool) {
 	d := g.ready[g.head]
 	g.ready[g.head] = Delivery{}
 	g.head++
+	d.AtMillis = g.now
 	if d.Kind != KindBadSignature {
 		// Both encodings are in use, so deliveries alternate.
 		d.Encoding = EncodingHex
@@ -130,17 +135,18 @@ func (g *Generator) advance() bool {
 
 // happen makes the next event, plans its deliveries, and perhaps adds a bad one.
 func (g *Generator) happen() {
-	now := g.clock.next(g.rng)
+	g.now = g.script.tick()
+	now := g.now
 	var d Delivery
 	hold := 0
 	if g.overtake {
-		d = g.event(now, g.held.Customer, g.held.Table)
+		d = g.script.event(now, g.held.Customer, g.held.Table)
 		if d.Table == g.held.Table && d.Truth.Account == g.held.Truth.Account {
 			g.tally.outOfOrder++
 		}
 		g.overtake, g.held = false, Delivery{}
 	} else {
-		d = g.anyEvent(now)
+		d = g.script.anyEvent(now)
 		if g.chance(g.cfg.OutOfOrderRatio) {
 			g.overtake, g.held = true, d
 			hold = 1 + g.rng.IntN(longestHold)
@@ -186,42 +192,24 @@ func (g *Generator) again(d Delivery) Delivery {
 	return d
 }
 
-// anyEvent makes the event of a customer: one who registers now, as long as
-// customers are to come, or else one who is known. Customers come evenly during
-// the first three quarters of the history.
-func (g *Generator) anyEvent(now int64) Delivery {
-	known := len(g.customers)
-	if known == 0 || known < g.cfg.Customers && int64(known)*3*int64(g.cfg.Count) < int64(g.made)*4*int64(g.cfg.Customers) {
-		return g.register(now)
-	}
-	// Squared, so that a few customers are much more active than the others.
-	u := g.rng.Float64()
-	k := int(u * u * float64(known))
-	switch n := g.rng.IntN(100); {
-	case n < 60:
-		return g.event(now, k, TablePoints)
-	case n < 74:
-		return g.event(now, k, TableStoreCredits)
-	case n < 88:
-		return g.event(now, k, TableGiftCards)
-	default:
-		return g.event(now, k, TableCustomerChanges)
-	}
+// register adds a customer, and returns which one it is.
+func (g *Generator) register(now int64) int {
+	g.customers = append(g.customers, customer{createdAt: now / 1000})
+	return len(g.customers) - 1
 }
 
-// event makes an event of a known customer, in the given table if that can be:
-// a customer's profile changes at most once in a second, because SHOPLINE dates
-// it in seconds.
-func (g *Generator) event(now int64, k int, table string) Delivery {
-	switch {
-	case table == TableStoreCredits:
-		return g.storeCreditsEvent(now, k)
-	case table == TableGiftCards:
-		return g.giftCardEvent(now, k)
-	case table == TableCustomerChanges && now/1000 > g.customers[k].profileAt:
-		return g.profileEvent(now, k)
+// anyTable draws the fact table of an event, in the proportions that a programme
+// has.
+func (g *Generator) anyTable() string {
+	switch n := g.rng.IntN(100); {
+	case n < 60:
+		return TablePoints
+	case n < 74:
+		return TableStoreCredits
+	case n < 88:
+		return TableGiftCards
 	default:
-		return g.pointsEvent(now, k)
+		return TableCustomerChanges
 	}
 }
 
@@ -279,14 +267,11 @@ type clock struct {
 	events          int64
 }
 
-func newClock(begin time.Time, span time.Duration, events int) clock {
+// newClock returns a clock for a span in milliseconds, which must be at least
+// one for each event.
+func newClock(begin, span int64, events int) clock {
 	n := int64(events)
-	return clock{
-		at:     begin.UnixMilli(),
-		step:   span.Milliseconds() / n,
-		rest:   span.Milliseconds() % n,
-		events: n,
-	}
+	return clock{at: begin, step: span / n, rest: span % n, events: n}
 }
 
 // next returns the time of the next event in milliseconds since 1970.

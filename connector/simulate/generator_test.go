@@ -66,7 +66,11 @@ func drawConfig(t *rapid.T) Config {
 	cfg.Count = rapid.IntRange(1, 800).Draw(t, "count")
 	cfg.Customers = rapid.IntRange(1, 200).Draw(t, "customers")
 	cfg.Shops = rapid.IntRange(1, 5).Draw(t, "shops")
-	least := (time.Duration(cfg.Count) * time.Millisecond).Milliseconds()
+	least := int64(cfg.Count)
+	if cfg.History = rapid.Bool().Draw(t, "history"); cfg.History {
+		cfg.Customers = min(cfg.Customers, max(1, cfg.Count/10))
+		least *= peakRoom.Milliseconds()
+	}
 	cfg.Span = time.Duration(rapid.Int64Range(least, 1000*least).Draw(t, "span")) * time.Millisecond
 	ratio := rapid.SampledFrom([]float64{0, 0.05, 0.5, 1})
 	cfg.ResendRatio = ratio.Draw(t, "resend")
@@ -311,11 +315,14 @@ func checkBody(t *rapid.T, d *Delivery) {
 		same("update_value", value)
 		same("current_balance", truth.Balance)
 		same("store_credits_update_reason", truth.Scene)
+		same("store_credits_code", truth.Code)
 	case TableGiftCards:
 		expiry = "gift_card_expiry_date"
 		same("update_value", value)
 		same("current_balance", truth.Balance)
 		same("gift_card_code", truth.Account.ID)
+		same("gift_card_code", truth.Code)
+		same("gift_card_original_value", truth.OriginalCents)
 		if fields["scene_type"] != "CARD_DIABLED" || truth.Scene != "CARD_DISABLED" {
 			same("scene_type", truth.Scene)
 		}
@@ -339,8 +346,11 @@ func TestEverySceneAppears(t *testing.T) {
 		TableGiftCards + " " + decrease:    "PURCHASE_PAYMENT CARD_DISABLED",
 		TableCustomerChanges + " ":         "",
 	}
-	for seed := range uint64(5) {
+	for seed := range uint64(6) {
 		cfg := DefaultConfig()
+		if seed == 5 {
+			cfg = DefaultHistoryConfig()
+		}
 		cfg.Seed = seed
 		seen := make(map[string]map[string]bool)
 		for _, d := range all(New(cfg)) {
@@ -529,8 +539,20 @@ func TestValidateNamesTheField(t *testing.T) {
 			t.Errorf("%s: the error is %v", field, err)
 		}
 	}
-	if err := DefaultConfig().Validate(); err != nil {
-		t.Error(err)
+	for field, change := range map[string]func(*Config){
+		"customers": func(c *Config) { c.Customers = c.Count/10 + 1 },
+		"span":      func(c *Config) { c.Span = time.Duration(c.Count)*peakRoom - 1 },
+	} {
+		cfg := DefaultHistoryConfig()
+		change(&cfg)
+		if err := cfg.Validate(); err == nil || !strings.HasPrefix(err.Error(), field+": ") {
+			t.Errorf("%s of a history: the error is %v", field, err)
+		}
+	}
+	for _, cfg := range []Config{DefaultConfig(), DefaultHistoryConfig()} {
+		if err := cfg.Validate(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

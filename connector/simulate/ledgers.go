@@ -11,10 +11,6 @@ const (
 	decrease = "DECREASE"
 )
 
-// mostCards is how many gift cards a customer gets in a whole history, so that
-// the state of a customer has a fixed size. The last of them is never disabled.
-const mostCards = 3
-
 const day = int64(24 * 60 * 60 * 1000)
 
 // customer is what the generator remembers of a person: the balances of the
@@ -24,210 +20,178 @@ type customer struct {
 	hasPoints, hasCredits bool // whether the ledger has an event
 	createdAt, profileAt  int64
 	orders, spentCents    int64
-	cards                 [mostCards]card
-	opened                uint8
+	cards                 []card
 }
 
-// card is a gift card; money is in cents.
+// order adds an order to what the customer has spent.
+func (c *customer) order(cents int64) {
+	c.orders++
+	c.spentCents += cents
+}
+
+// card is a gift card; money is in cents. The last three are a history's alone.
 type card struct {
 	number            uint32 // counts the cards of its shop
 	disabled          bool
 	original, balance int64
+	// paid is the latest payment, as long as it can come back.
+	paid              int64
+	soldAt, expiresAt int64 // in milliseconds since 1970; expiresAt is 0 for never
 }
 
-// pointsEvent makes an event of the points ledger. Points are burned only as far
-// as there are any, so that no balance falls below zero.
-func (g *Generator) pointsEvent(now int64, k int) Delivery {
+// cardDisabled is the scene that ends a gift card, as it is stored.
+const cardDisabled = "CARD_DISABLED"
+
+// update is one change of a ledger before it is written down.
+type update struct {
+	scene  string
+	delta  int64 // not 0
+	style  numberStyle
+	expiry expiry
+}
+
+// updateType returns INCREASE or DECREASE.
+func (u *update) updateType() string {
+	if u.delta > 0 {
+		return increase
+	}
+	return decrease
+}
+
+// pointsWebhook changes a customer's points and writes the webhook.
+func (g *Generator) pointsWebhook(now int64, k int, u update) Delivery {
 	c := &g.customers[k]
-	var name, updateType string
-	var value, delta int64
-	switch {
-	case !c.hasPoints:
-		name, updateType, value = registration, increase, 100
-		delta = value
-	case c.points > 0 && g.rng.IntN(10) < 4:
-		s := pick(g.rng, g.catalogue.burning)
-		name, updateType, value = s.name, decrease, min(g.valueOf(s), c.points)
-		delta = -value
-	default:
-		s := pick(g.rng, g.catalogue.earning)
-		name, updateType, value = s.name, increase, g.valueOf(s)
-		delta = value
-	}
 	c.hasPoints = true
-	c.points += delta
-	if name == successfulOrders {
-		g.order(c, value)
-	}
-	truth := Truth{
-		Account: g.buyer(k), UpdateType: updateType, Scene: name,
-		Delta: delta, Balance: c.points, UpdatedAtMillis: now,
-	}
-	truth.BuyerID = truth.Account.ID
+	c.points += u.delta
+	truth := g.truth(now, k, &u, c.points)
 
 	b := &g.body
-	b.begin(g.numberStyle())
+	b.begin(u.style)
 	b.text("buyer_id", truth.BuyerID)
 	b.integer("points_balance", c.points)
-	// What is taken away has no expiry.
-	truth.ExpiresAtMillis = g.expiry("points_expiry_time", now, updateType == increase)
+	b.expiry("points_expiry_time", u.expiry)
 	b.text("store_id", truth.Account.ShopID)
-	b.text("update_type", g.updateTypeText(updateType))
+	b.text("update_type", g.updateTypeText(truth.UpdateType))
 	b.integer("updated_at", now)
-	b.text("updated_scene", name)
-	b.integer("updated_value", value)
+	b.text("updated_scene", u.scene)
+	b.integer("updated_value", max(u.delta, -u.delta))
 	return g.delivery(k, TablePoints, TopicPoints, b.end(), truth)
 }
 
-// storeCreditsEvent makes an event of a customer's store credits. A customer has
-// one account, whose code is the buyer's id and three digits.
-func (g *Generator) storeCreditsEvent(now int64, k int) Delivery {
+// storeCreditsWebhook changes a customer's store credits and writes the webhook.
+// A customer has one account, whose code is the buyer's id and three digits.
+func (g *Generator) storeCreditsWebhook(now int64, k int, u update) Delivery {
 	c := &g.customers[k]
-	var s scene
-	var updateType string
-	var value, delta int64
-	if c.credits > 0 && g.rng.IntN(10) < 5 {
-		s, updateType = pick(g.rng, g.catalogue.debiting), decrease
-		value = min(g.valueOf(s), c.credits)
-		delta = -value
-	} else {
-		s, updateType = pick(g.rng, g.catalogue.crediting), increase
-		value = g.valueOf(s)
-		delta = value
-	}
 	c.hasCredits = true
-	c.credits += delta
-	truth := Truth{
-		Account: g.buyer(k), UpdateType: updateType, Scene: s.name,
-		Delta: delta, Balance: c.credits, UpdatedAtMillis: now,
-	}
-	truth.BuyerID = truth.Account.ID
+	c.credits += u.delta
+	truth := g.truth(now, k, &u, c.credits)
+	truth.Code = truth.BuyerID + strconv.Itoa(100+k%900)
 
 	b := &g.body
-	b.begin(g.numberStyle())
+	b.begin(u.style)
 	b.text("buyer_id", truth.BuyerID)
 	b.integer("current_balance", c.credits)
-	b.text("store_credits_code", truth.BuyerID+strconv.Itoa(100+k%900))
-	truth.ExpiresAtMillis = g.expiry("store_credits_expiry_date", now, updateType == increase)
-	b.text("store_credits_update_reason", s.name)
+	b.text("store_credits_code", truth.Code)
+	b.expiry("store_credits_expiry_date", u.expiry)
+	b.text("store_credits_update_reason", u.scene)
 	b.text("store_id", truth.Account.ShopID)
-	b.text("update_type", g.updateTypeText(updateType))
-	b.integer("update_value", value)
+	b.text("update_type", g.updateTypeText(truth.UpdateType))
+	b.integer("update_value", max(u.delta, -u.delta))
 	b.integer("updated_at", now)
 	return g.delivery(k, TableStoreCredits, TopicStoreCredits, b.end(), truth)
 }
 
-// giftCardEvent makes an event of one of a customer's gift cards: a new card,
-// a payment with one, a refund onto one, or its end.
-func (g *Generator) giftCardEvent(now int64, k int) Delivery {
-	c := &g.customers[k]
-	owned := &c.cards[g.rng.IntN(max(1, int(c.opened)))]
-	var name, updateType string
-	var delta int64
-	n := g.rng.IntN(100)
-	if c.opened == 0 || c.opened < mostCards && (n < 25 || owned.disabled) {
-		owned = g.openCard(k)
-		name, updateType, delta = "SELF_PURCHASE", increase, owned.original
-		if n%3 == 0 {
-			name = "OTHERS_SEND"
-		}
-	} else {
-		last := &c.cards[mostCards-1]
-		if owned.disabled {
-			owned = last
-		}
-		name, updateType, delta = g.useCard(owned, n, owned != last)
-	}
-	if name == "CARD_DISABLED" {
+// giftCardWebhook changes a customer's i-th gift card and writes the webhook.
+func (g *Generator) giftCardWebhook(now int64, k, i int, u update) Delivery {
+	owned := &g.customers[k].cards[i]
+	owned.balance += u.delta
+	if u.scene == cardDisabled {
 		owned.disabled = true
 	}
-	owned.balance += delta
-
-	truth := Truth{
-		BuyerID: g.buyer(k).ID, UpdateType: updateType, Scene: name,
-		Delta: delta, Balance: owned.balance, UpdatedAtMillis: now,
-	}
-	truth.Account = Account{ShopID: g.shopOf(k).id, ID: cardCode(owned.number)}
+	truth := g.truth(now, k, &u, owned.balance)
+	truth.Code, truth.OriginalCents = cardCode(owned.number), owned.original
+	truth.Account.ID = truth.Code
 
 	b := &g.body
-	b.begin(g.numberStyle())
+	b.begin(u.style)
 	b.text("buyer_id", truth.BuyerID)
 	b.integer("current_balance", owned.balance)
-	b.text("gift_card_code", truth.Account.ID)
-	truth.ExpiresAtMillis = g.expiry("gift_card_expiry_date", now, true)
+	b.text("gift_card_code", truth.Code)
+	b.expiry("gift_card_expiry_date", u.expiry)
 	b.integer("gift_card_original_value", owned.original)
-	if name == "CARD_DISABLED" && g.rng.IntN(8) > 0 {
+	name := u.scene
+	if name == cardDisabled && g.rng.IntN(8) > 0 {
 		// SHOPLINE's own spelling.
 		name = "CARD_DIABLED"
 	}
 	b.text("scene_type", name)
 	b.text("store_id", truth.Account.ShopID)
-	b.text("update_type", g.updateTypeText(updateType))
-	b.integer("update_value", max(delta, -delta))
+	b.text("update_type", g.updateTypeText(truth.UpdateType))
+	b.integer("update_value", max(u.delta, -u.delta))
 	b.integer("updated_at", now)
 	return g.delivery(k, TableGiftCards, TopicGiftCards, b.end(), truth)
 }
 
-// openCard sells a customer one more gift card, of 10.00 to 500.00.
-func (g *Generator) openCard(k int) *card {
+// truth returns what is stored of a change of a customer's ledger.
+func (g *Generator) truth(now int64, k int, u *update, balance int64) Truth {
+	account := g.buyer(k)
+	return Truth{
+		Account: account, BuyerID: account.ID, UpdateType: u.updateType(), Scene: u.scene,
+		Delta: u.delta, Balance: balance, UpdatedAtMillis: now, ExpiresAtMillis: u.expiry.at,
+	}
+}
+
+// openCard gives a customer one more gift card, with nothing on it yet, and
+// returns which of the customer's cards it is.
+func (g *Generator) openCard(k int, original int64) int {
 	c, s := &g.customers[k], g.shopOf(k)
-	opened := &c.cards[c.opened]
-	c.opened++
-	*opened = card{number: s.cards, original: 1000 * (1 + g.below(50))}
+	c.cards = append(c.cards, card{number: s.cards, original: original})
 	s.cards++
-	return opened
+	return len(c.cards) - 1
 }
 
-// useCard decides what happens to a card. Its balance stays from zero up to its
-// original value, and drops to zero when it is disabled. n is from 0 to 99.
-func (g *Generator) useCard(owned *card, n int, mayEnd bool) (name, updateType string, delta int64) {
-	spent := owned.original - owned.balance
-	switch {
-	case mayEnd && owned.balance > 0 && n >= 90:
-		return "CARD_DISABLED", decrease, -owned.balance
-	case spent > 0 && (owned.balance == 0 || n < 45):
-		return "RETURN_INCREASE", increase, 1 + g.below(spent)
-	default:
-		return "PURCHASE_PAYMENT", decrease, -(1 + g.below(owned.balance))
-	}
+// expiry is when a value expires, in milliseconds since 1970 or 0 for never, and
+// how a body says so.
+type expiry struct {
+	at   int64
+	form expiryForm
 }
 
-// order adds an order to what the customer has spent.
-func (g *Generator) order(c *customer, points int64) {
-	c.orders++
-	c.spentCents += points*100 + g.below(100)
+// expiryForm is how a body writes an expiry.
+type expiryForm uint8
+
+const (
+	plainExpiry  expiryForm = iota // a number, as the body writes its others
+	quotedExpiry                   // digits in quotes
+	absentExpiry
+	nullExpiry
+	emptyExpiry
+	zeroExpiry
+	farExpiry // a date that no column can hold
+)
+
+// never are the ways to say that something never expires. An absent field is
+// there twice, because it is the most usual one.
+var never = [...]expiry{
+	{form: absentExpiry}, {form: absentExpiry}, {form: nullExpiry}, {form: emptyExpiry}, {form: zeroExpiry}, {form: farExpiry},
 }
 
-// expiry writes when a value expires and returns it in milliseconds since 1970,
-// or 0 for never, which is said in many ways: the field absent, null, empty, 0,
-// or a date that no column can hold.
-func (g *Generator) expiry(name string, now int64, expires bool) int64 {
-	n := g.rng.IntN(20)
-	if !expires {
-		n = 12 + n%5
-	}
-	b := &g.body
-	switch n {
-	case 12, 13:
-		// Absent.
-	case 14:
+func (b *jsonBody) expiry(name string, e expiry) {
+	switch e.form {
+	case absentExpiry:
+	case nullExpiry:
 		b.raw(name, "null")
-	case 15:
+	case emptyExpiry:
 		b.raw(name, `""`)
-	case 16:
+	case zeroExpiry:
 		b.raw(name, "0")
-	case 17:
+	case farExpiry:
 		b.raw(name, "253402271999000") // the end of the year 9999
-	case 18, 19:
-		at := now + 30*day
-		b.text(name, strconv.FormatInt(at, 10))
-		return at
+	case quotedExpiry:
+		b.text(name, strconv.FormatInt(e.at, 10))
 	default:
-		at := now + 365*day
-		b.integer(name, at)
-		return at
+		b.integer(name, e.at)
 	}
-	return 0
 }
 
 // updateTypeText returns the update type as a body writes it: rarely in lower
@@ -241,8 +205,6 @@ func (g *Generator) updateTypeText(updateType string) string {
 	}
 	return "decrease"
 }
-
-func (g *Generator) valueOf(s scene) int64 { return s.least + g.below(s.most-s.least+1) }
 
 // pick draws a scene by its weight.
 func pick(rng *rand.Rand, scenes []scene) scene {

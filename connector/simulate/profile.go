@@ -4,33 +4,64 @@ import (
 	"strconv"
 )
 
-// register makes the first event of a new customer.
-func (g *Generator) register(now int64) Delivery {
-	g.customers = append(g.customers, customer{createdAt: now / 1000})
-	return g.profileEvent(now, len(g.customers)-1)
+// Absent stands for a number that a customers/update body does not have.
+const Absent = -1
+
+// Profile is what a customers/update body says of the customer, as far as it
+// changes in the course of a history. Text is empty, a time 0 and a number
+// Absent where the body has none.
+type Profile struct {
+	Email, Phone, FirstName, LastName string
+	Currency                          string
+	// Tags is as the body has it, with commas between the tags.
+	Tags            string
+	CreatedAtMillis int64
+	// State is 0 disabled, 1 to be enabled, 2 invited, 3 valid.
+	State       int64
+	OrdersCount int64
+	// TotalSpentCents is in 1/100 of the currency's unit.
+	TotalSpentCents int64
+	// Addresses is how many there are; the first is the default address.
+	Addresses int
+
+	AcceptsMarketing, AcceptsMobile, VerifiedEmail  bool
+	AcceptsMarketingAtMillis, AcceptsMobileAtMillis int64
+	EmailConsent, SMSConsent                        Consent
+	// EmailFlag and MobileFlag are 0 cancelled, 1 available, 2 not available.
+	EmailFlag, MobileFlag int64
 }
 
-// profileEvent makes a customers/update webhook, as full or as sparse as they
-// come.
-func (g *Generator) profileEvent(now int64, k int) Delivery {
-	c := &g.customers[k]
-	c.profileAt = now / 1000
-	truth := Truth{Account: g.buyer(k), UpdatedAtMillis: c.profileAt * 1000}
-	truth.BuyerID = truth.Account.ID
+// Consent is the consent to marketing by one channel.
+type Consent struct {
+	CollectedFrom   string
+	UpdatedAtMillis int64
+	// OptInLevel is 0 unknown, 1 single opt-in, 2 confirmed opt-in.
+	OptInLevel int64
+	// State is 0 cancelled, 1 subscribed, 2 not subscribed, and for e-mail also 3
+	// waiting for confirmation.
+	State int64
+}
 
-	p := g.personOf(k)
-	g.body.begin(g.numberStyle())
-	switch n := g.rng.IntN(20); {
-	case n == 0:
-		g.body.text("email", p.email)
-		g.body.text("id", p.id)
-		g.body.instant("updated_at", c.profileAt)
-	case n < 8:
-		g.sparseProfile(c, &p)
-	default:
-		g.fullProfile(c, &p)
+// profileWebhook ends the body of a customers/update webhook, which says what the
+// profile has.
+func (g *Generator) profileWebhook(k int, profile *Profile) Delivery {
+	account := g.buyer(k)
+	truth := Truth{
+		Account: account, BuyerID: account.ID, UpdatedAtMillis: g.customers[k].profileAt * 1000, Profile: profile,
 	}
 	return g.delivery(k, TableCustomerChanges, TopicCustomersUpdate, g.body.end(), truth)
+}
+
+// profileOf returns what every full body of a customer says.
+func (g *Generator) profileOf(c *customer, p *person) *Profile {
+	profile := Profile{
+		Email: p.email, FirstName: p.firstName, LastName: p.lastName, Currency: p.currency,
+		CreatedAtMillis: c.createdAt * 1000, OrdersCount: c.orders, TotalSpentCents: c.spentCents,
+	}
+	if !p.minorUnits {
+		profile.TotalSpentCents -= c.spentCents % 100
+	}
+	return &profile
 }
 
 // person is what never changes about a customer. It follows from the seed and
@@ -56,9 +87,29 @@ func (g *Generator) personOf(k int) person {
 	}
 }
 
+// leastProfile has an address besides what every body has.
+func (g *Generator) leastProfile(c *customer, p *person) *Profile {
+	b := &g.body
+	b.text("email", p.email)
+	b.text("id", p.id)
+	b.instant("updated_at", c.profileAt)
+	unknown := Consent{OptInLevel: Absent, State: Absent}
+	return &Profile{
+		Email: p.email, State: Absent, OrdersCount: Absent, TotalSpentCents: Absent,
+		EmailConsent: unknown, SMSConsent: unknown, EmailFlag: Absent, MobileFlag: Absent,
+	}
+}
+
 // sparseProfile is shaped like a real delivery: no last name, phone, birthday,
 // tags, default address or consents, and empty strings in the address.
-func (g *Generator) sparseProfile(c *customer, p *person) {
+func (g *Generator) sparseProfile(c *customer, p *person) *Profile {
+	profile := g.profileOf(c, p)
+	profile.LastName = ""
+	profile.State, profile.VerifiedEmail, profile.Addresses = 3, true, 1
+	unknown := Consent{OptInLevel: Absent, State: Absent}
+	profile.EmailConsent, profile.SMSConsent = unknown, unknown
+	profile.EmailFlag, profile.MobileFlag = Absent, Absent
+
 	b := &g.body
 	b.boolean("accepts_marketing", false)
 	b.openArray("addresses")
@@ -89,19 +140,18 @@ func (g *Generator) sparseProfile(c *customer, p *person) {
 	b.text("total_spent", totalSpent(c.spentCents, p.minorUnits))
 	b.instant("updated_at", c.profileAt)
 	b.boolean("verified_email", true)
+	return profile
 }
 
 // fullProfile has every field of the document, some of them empty.
-func (g *Generator) fullProfile(c *customer, p *person) {
+func (g *Generator) fullProfile(c *customer, p *person, profile *Profile) {
 	b := &g.body
-	subscribed := g.rng.IntN(3) > 0
-	b.boolean("accepts_marketing", subscribed)
-	b.instant("accepts_marketing_updated_at", c.createdAt)
-	b.boolean("accepts_mobile_marketing", !subscribed)
-	b.instant("accepts_mobile_marketing_updated_at", c.profileAt)
+	b.boolean("accepts_marketing", profile.AcceptsMarketing)
+	b.instant("accepts_marketing_updated_at", profile.AcceptsMarketingAtMillis/1000)
+	b.boolean("accepts_mobile_marketing", profile.AcceptsMobile)
+	b.instant("accepts_mobile_marketing_updated_at", profile.AcceptsMobileAtMillis/1000)
 	b.openArray("addresses")
-	addresses := g.rng.IntN(4)
-	for i := range addresses {
+	for i := range profile.Addresses {
 		b.openElement()
 		g.address(p, i)
 		b.closeObject()
@@ -111,14 +161,14 @@ func (g *Generator) fullProfile(c *customer, p *person) {
 	b.text("birthday", birthday(p.traits))
 	b.instant("created_at", c.createdAt)
 	b.text("currency", p.currency)
-	if addresses > 0 {
+	if profile.Addresses > 0 {
 		b.openObject("default_address")
 		g.address(p, 0)
 		b.closeObject()
 	}
 	b.text("email", p.email)
-	g.consent("email_marketing_consent", c, subscribed)
-	b.integer("email_subscribe_flag", g.below(3))
+	b.consent("email_marketing_consent", &profile.EmailConsent)
+	b.integer("email_subscribe_flag", profile.EmailFlag)
 	b.text("first_name", p.firstName)
 	b.text("gender", oneOf(g.catalogue.genders, p.traits>>24))
 	b.text("id", p.id)
@@ -129,19 +179,19 @@ func (g *Generator) fullProfile(c *customer, p *person) {
 	} else {
 		b.text("last_order_id", "")
 	}
-	b.integer("mobile_subscribe_flag", g.below(3))
+	b.integer("mobile_subscribe_flag", profile.MobileFlag)
 	b.text("multipass_identifier", "multipass_identifier")
 	b.text("nick_name", p.firstName+" "+p.lastName)
 	b.text("note", oneOf(g.catalogue.notes, p.traits>>32))
 	b.integer("orders_count", c.orders)
-	b.text("phone", p.phone)
-	g.consent("sms_marketing_consent", c, !subscribed)
+	b.text("phone", profile.Phone)
+	b.consent("sms_marketing_consent", &profile.SMSConsent)
 	b.text("social_customer", strconv.FormatUint(p.traits>>20, 10))
-	b.integer("state", g.below(4))
-	b.text("tags", oneOf(g.catalogue.tags, p.traits>>40))
+	b.integer("state", profile.State)
+	b.text("tags", profile.Tags)
 	b.text("total_spent", totalSpent(c.spentCents, p.minorUnits))
 	b.instant("updated_at", c.profileAt)
-	b.boolean("verified_email", subscribed)
+	b.boolean("verified_email", profile.VerifiedEmail)
 }
 
 // address writes the members of a customer's i-th address. The first one is the
@@ -174,17 +224,12 @@ func (g *Generator) addressID(p *person, i int) string {
 	return addressID + strconv.FormatUint(5006511321220969539+p.traits>>8+uint64(i), 10) //nolint:gosec // An index is not negative.
 }
 
-func (g *Generator) consent(name string, c *customer, subscribed bool) {
-	b := &g.body
+func (b *jsonBody) consent(name string, c *Consent) {
 	b.openObject(name)
-	b.text("consent_collected_from", "checkout")
-	b.instant("consent_updated_at", c.createdAt)
-	b.integer("opt_in_level", g.below(3))
-	if subscribed {
-		b.integer("state", 1)
-	} else {
-		b.integer("state", 2)
-	}
+	b.text("consent_collected_from", c.CollectedFrom)
+	b.instant("consent_updated_at", c.UpdatedAtMillis/1000)
+	b.integer("opt_in_level", c.OptInLevel)
+	b.integer("state", c.State)
 	b.closeObject()
 }
 
@@ -206,8 +251,19 @@ func birthday(traits uint64) string {
 	case 1:
 		return "19600229"
 	}
-	date := (1925+traits>>32%85)*10000 + (1+traits>>40%12)*100 + 1 + traits>>52%28
+	date := (1925+traits>>32%85)*10000 + birthMonth(traits)*100 + 1 + traits>>52%28
 	return strconv.FormatUint(date, 10)
+}
+
+// birthMonth returns the month of the birthday, 1 to 12, or 0 for none.
+func birthMonth(traits uint64) uint64 {
+	switch traits >> 48 % 16 {
+	case 0:
+		return 0
+	case 1:
+		return 2
+	}
+	return 1 + traits>>40%12
 }
 
 func oneOf(list []string, n uint64) string { return list[n%uint64(len(list))] }

@@ -53,7 +53,7 @@ type Receiver struct {
 	verifier   *Verifier
 	normalizer *normalize.Normalizer
 	publisher  Publisher
-	records    records
+	records    Records
 	slots      *semaphore.Weighted
 	memory     *semaphore.Weighted
 	metrics    *metrics
@@ -72,7 +72,7 @@ func New(cfg Config, secrets []string, n *normalize.Normalizer, p Publisher, reg
 		return nil, err
 	}
 	r := &Receiver{
-		cfg: cfg, verifier: NewVerifier(secrets), normalizer: n, publisher: p, records: newRecords(),
+		cfg: cfg, verifier: NewVerifier(secrets), normalizer: n, publisher: p, records: NewRecords(),
 		slots: semaphore.NewWeighted(int64(cfg.MaxInFlight)), memory: semaphore.NewWeighted(cfg.MaxInFlightBytes),
 		metrics: m, log: log, now: now,
 	}
@@ -175,7 +175,7 @@ func (r *Receiver) keep(req *http.Request, body []byte) error {
 		ReceivedAt: now,
 	}
 	result := r.normalizer.Normalize(d, now)
-	records := r.records.of(d, result)
+	records := r.records.Of(d, result)
 	ctx, cancel := context.WithTimeout(req.Context(), r.cfg.PublishTimeout)
 	defer cancel()
 	if err := r.publisher.Publish(ctx, records[:]...); err != nil {

@@ -12,16 +12,18 @@ type Record struct {
 	Key, Value []byte
 }
 
-// records builds what a delivery is stored as: its fact or its dead letter, and
+// Records builds what a delivery is stored as: its fact or its dead letter, and
 // the delivery itself. All have the key of the shop and the customer, so that
 // one customer's events stay in order.
-type records struct {
+type Records struct {
 	raw, dead *schema.Table
 }
 
-func newRecords() records { return records{raw: schema.RawWebhooks(), dead: schema.DeadLetters()} }
+// NewRecords returns Records for the connector's own tables.
+func NewRecords() Records { return Records{raw: schema.RawWebhooks(), dead: schema.DeadLetters()} }
 
-func (b records) of(d normalize.Delivery, r normalize.Result) [2]Record {
+// Of returns the records of a delivery that was normalized with the result r.
+func (b Records) Of(d normalize.Delivery, r normalize.Result) [2]Record {
 	key := r.Key()
 	raw := Record{Topic: b.raw.Topic, Key: key, Value: b.raw.AppendRow(make([]byte, 0, 512+2*len(d.Body)), normalize.RawWebhook(d, r))}
 	if r.Reject != nil {
