@@ -33,18 +33,22 @@ type Config struct {
 	// RawWebhooksTTLDays deletes deliveries from raw_webhooks after so many days;
 	// 0 keeps them for ever.
 	RawWebhooksTTLDays int `yaml:"raw_webhooks_ttl_days"`
+	// RefreshInterval is how long after a refresh the views named *_cached are
+	// computed anew, in whole seconds.
+	RefreshInterval time.Duration `yaml:"refresh_interval"`
 }
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Addresses:      strictyaml.List{"127.0.0.1:9000"},
-		Database:       "loyalty",
-		Username:       "default",
-		Compression:    "lz4",
-		DialTimeout:    5 * time.Second,
-		WriteTimeout:   time.Minute,
-		MaxConnections: 8,
+		Addresses:       strictyaml.List{"127.0.0.1:9000"},
+		Database:        "loyalty",
+		Username:        "default",
+		Compression:     "lz4",
+		DialTimeout:     5 * time.Second,
+		WriteTimeout:    time.Minute,
+		MaxConnections:  8,
+		RefreshInterval: 5 * time.Minute,
 	}
 }
 
@@ -86,6 +90,9 @@ func (c Config) Validate() error {
 	}
 	if c.RawWebhooksTTLDays < 0 {
 		wrong("raw_webhooks_ttl_days: must be 0 (keep for ever) or more, is %d", c.RawWebhooksTTLDays)
+	}
+	if c.RefreshInterval < time.Second || c.RefreshInterval%time.Second != 0 {
+		wrong("refresh_interval: must be whole seconds, at least 1s, is %s", c.RefreshInterval)
 	}
 	errs = append(errs, strictyaml.Under("tls", c.TLS.Validate()))
 	return errors.Join(errs...)

@@ -32,6 +32,7 @@ dial_timeout: must be above 0, is -1s
 write_timeout: must be above 0, is 0s
 max_connections: must be at least 1, is 0
 raw_webhooks_ttl_days: must be 0 (keep for ever) or more, is -1
+refresh_interval: must be whole seconds, at least 1s, is 0s
 tls.enabled: must be true for the other keys of tls to count
 tls.cert_file: cert_file and key_file go together; set both or neither`
 	if got := message(cfg.Validate()); got != want {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/database"
 	migrateclickhouse "github.com/golang-migrate/migrate/v4/database/clickhouse"
@@ -84,8 +86,8 @@ func createDatabase(ctx context.Context, options *clickhouse.Options, database s
 	return nil
 }
 
-// Up brings the schema to the newest version and sets the configured TTL. It
-// reports the version before and after. A migration that a crash stopped
+// Up brings the schema to the newest version, and sets the configured TTL and the
+// interval of the refreshes. It reports the version before and after. A migration that a crash stopped
 // half-way is run again from its beginning: every file may be.
 func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 	before, dirty, err := m.Status()
@@ -107,7 +109,12 @@ func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 	if after, _, err = m.Status(); err != nil {
 		return before, 0, err
 	}
-	return before, after, m.setTTL(ctx)
+	conn, err := Connect(m.cfg)
+	if err != nil {
+		return before, after, err
+	}
+	defer conn.Close() //nolint:errcheck // Nothing is in flight.
+	return before, after, errors.Join(m.setTTL(ctx, conn), m.setRefresh(ctx, conn))
 }
 
 // Down drops every table and view, with all their data.
@@ -148,12 +155,7 @@ func (m *Migrator) Close() error {
 	return errors.Join(m.migrate.Close())
 }
 
-func (m *Migrator) setTTL(ctx context.Context) error {
-	conn, err := Connect(m.cfg)
-	if err != nil {
-		return err
-	}
-	defer conn.Close() //nolint:errcheck // Nothing is in flight.
+func (m *Migrator) setTTL(ctx context.Context, conn driver.Conn) error {
 	var present bool
 	if err := conn.QueryRow(ctx, "SELECT position(engine_full, ' TTL ') > 0 FROM system.tables WHERE database = ? AND name = 'raw_webhooks'", m.cfg.Database).Scan(&present); err != nil {
 		return fmt.Errorf("clickhouse: TTL of raw_webhooks: %w", err)
@@ -168,6 +170,42 @@ func (m *Migrator) setTTL(ctx context.Context) error {
 	}
 	if err := conn.Exec(ctx, statement); err != nil {
 		return fmt.Errorf("clickhouse: TTL of raw_webhooks: %w", err)
+	}
+	return nil
+}
+
+// setRefresh alters the views whose interval is another than the configured one.
+func (m *Migrator) setRefresh(ctx context.Context, conn driver.Conn) error {
+	schedule := fmt.Sprintf("REFRESH AFTER %d SECOND", m.cfg.RefreshInterval/time.Second)
+	for _, v := range schema.Views(nil) {
+		if !v.Cached() {
+			continue
+		}
+		var differ uint64
+		err := conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = ? AND name = ? AND position(create_table_query, ?) = 0",
+			m.cfg.Database, v.Name, schedule).Scan(&differ)
+		if err == nil && differ > 0 {
+			err = conn.Exec(ctx, "ALTER TABLE `"+m.cfg.Database+"`.`"+v.Name+"` MODIFY "+schedule)
+		}
+		if err != nil {
+			return fmt.Errorf("clickhouse: refresh interval of %s: %w", v.Name, err)
+		}
+	}
+	return nil
+}
+
+// Refresh computes the views named *_cached anew, and returns when they are.
+func Refresh(ctx context.Context, conn driver.Conn, database string) error {
+	for _, v := range schema.Views(nil) {
+		if !v.Cached() {
+			continue
+		}
+		name := "`" + database + "`.`" + v.Name + "`"
+		for _, statement := range []string{"SYSTEM REFRESH VIEW " + name, "SYSTEM WAIT VIEW " + name} {
+			if err := conn.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("clickhouse: refresh %s: %w", v.Name, err)
+			}
+		}
 	}
 	return nil
 }

@@ -1,0 +1,10 @@
+DROP VIEW IF EXISTS reconciliation_cached;
+DROP VIEW IF EXISTS gift_card_gaps_cached;
+DROP VIEW IF EXISTS store_credit_gaps_cached;
+DROP VIEW IF EXISTS points_gaps_cached;
+DROP VIEW IF EXISTS customer_consents_cached;
+DROP VIEW IF EXISTS gift_card_lives_cached;
+DROP VIEW IF EXISTS store_credit_members_cached;
+DROP VIEW IF EXISTS points_segments_cached;
+DROP VIEW IF EXISTS points_cohorts_cached;
+DROP VIEW IF EXISTS points_members_cached;
