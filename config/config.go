@@ -171,8 +171,8 @@ func (s *Sink) validate() error {
 	} else {
 		errs = append(errs, strictyaml.Under("clickhouse", s.ClickHouse.Validate()))
 	}
-	if s.Start != kafka.StartEarliest && s.Start != kafka.StartLatest {
-		errs = append(errs, fmt.Errorf("start: must be %s or %s, is %q", kafka.StartEarliest, kafka.StartLatest, s.Start))
+	if err := s.Start.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("start: %w", err))
 	}
 	errs = append(errs, strictyaml.Under("batch", s.Batch.Validate()), strictyaml.Under("retry", s.Retry.Validate()))
 	return errors.Join(errs...)
