@@ -39,7 +39,7 @@ func TestParseReportsMistakes(t *testing.T) {
 		{
 			name: "misspelled key at the top",
 			text: secrets + "sink: []\n",
-			want: []string{`connector.yaml:2: unknown key "sink" at the top level; did you mean "sinks"? allowed: receiver, kafka, sinks, admin, log, contracts, migrate_on_start, shutdown_timeout, embedded`},
+			want: []string{`connector.yaml:2: unknown key "sink" at the top level; did you mean "sinks"? allowed: receiver, kafka, sinks, admin, log, contracts, migrate_on_start, reload_on_change, shutdown_timeout, embedded`},
 		},
 		{
 			name: "key given twice",
