@@ -131,8 +131,9 @@ type PermanentError struct {
 
 // Reasons of permanent errors.
 const (
-	Undecodable = "undecodable" // the record's value is not a row of its table
-	RowRefused  = "row_refused" // the destination refuses the row
+	Undecodable  = "undecodable"   // the record's value is not a row of its table
+	RowRefused   = "row_refused"   // the destination refuses the row
+	FilterFailed = "filter_failed" // the sink's filter can be neither true nor false for the row
 )
 
 // Permanent marks err as one that no retry can mend.
