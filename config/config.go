@@ -37,6 +37,9 @@ type Config struct {
 	Contracts []string `yaml:"contracts"`
 	// MigrateOnStart creates and updates the warehouse's tables before delivery.
 	MigrateOnStart bool `yaml:"migrate_on_start"`
+	// ReloadOnChange reads the file again when it changes, or a file with secrets
+	// or certificates that it names for the receiver or a sink. SIGHUP does so always.
+	ReloadOnChange bool `yaml:"reload_on_change"`
 	// ShutdownTimeout bounds the time from a signal to the end of the process.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 	// Embedded runs ClickHouse and a broker beside the connector, for a first
@@ -53,6 +56,9 @@ type Sink struct {
 	Batch      deliver.BatchConfig `yaml:"batch"`
 	Retry      sinks.RetryConfig   `yaml:"retry"`
 }
+
+// Files returns the files that are read when the sink is opened.
+func (s *Sink) Files() []string { return s.ClickHouse.Files() }
 
 // Admin is the port of the probes, the metrics and the dashboards.
 type Admin struct {
@@ -174,8 +180,8 @@ func (s *Sink) validate() error {
 	} else {
 		errs = append(errs, strictyaml.Under("clickhouse", s.ClickHouse.Validate()))
 	}
-	if s.Start != kafka.StartEarliest && s.Start != kafka.StartLatest {
-		errs = append(errs, fmt.Errorf("start: must be %s or %s, is %q", kafka.StartEarliest, kafka.StartLatest, s.Start))
+	if err := s.Start.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("start: %w", err))
 	}
 	errs = append(errs, strictyaml.Under("batch", s.Batch.Validate()), strictyaml.Under("retry", s.Retry.Validate()))
 	return errors.Join(errs...)

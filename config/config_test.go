@@ -39,7 +39,7 @@ func TestParseReportsMistakes(t *testing.T) {
 		{
 			name: "misspelled key at the top",
 			text: secrets + "sink: []\n",
-			want: []string{`connector.yaml:2: unknown key "sink" at the top level; did you mean "sinks"? allowed: receiver, kafka, sinks, admin, log, contracts, migrate_on_start, shutdown_timeout, embedded`},
+			want: []string{`connector.yaml:2: unknown key "sink" at the top level; did you mean "sinks"? allowed: receiver, kafka, sinks, admin, log, contracts, migrate_on_start, reload_on_change, shutdown_timeout, embedded`},
 		},
 		{
 			name: "key given twice",
@@ -86,7 +86,7 @@ shutdown_timeout: 10ms
 				`connector.yaml:7: kafka.topics.min_insync_replicas: must be at most topics.replication_factor (1), is 2`,
 				`connector.yaml:9: sinks[0].name: must be lower-case letters, digits, - and _, is "Warehouse"`,
 				`connector.yaml:11: sinks[0].clickhouse.compression: must be lz4, zstd or none, is "gzip"`,
-				`connector.yaml:12: sinks[0].start: must be earliest or latest, is "now"`,
+				`connector.yaml:12: sinks[0].start: must be earliest, latest or a time such as 2026-01-31T00:00:00Z, is "now"`,
 				`connector.yaml:14: admin.address: must be host:port, as in 127.0.0.1:9090, is "9090"`,
 				`connector.yaml:16: log.format: must be text or json, is "xml"`,
 				`connector.yaml:17: shutdown_timeout: must be at least 1s, is 10ms`,

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,7 +59,10 @@ func serviceRun(file *string, r roles) func(*cobra.Command, []string) error {
 		if cfg.Embedded != nil && r != (roles{receive: true, deliver: true}) {
 			return fmt.Errorf("%s: the embedded Kafka and ClickHouse live inside one process, which is what connector serve is for; to scale apart, remove the section embedded and name servers", *file)
 		}
-		return serve(cmd.Context(), cfg, r, log)
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		return serve(cmd.Context(), cfg, &configFile{path: *file, hangup: hangup}, r, log)
 	}
 }
 
@@ -87,7 +93,7 @@ reports everything that is wrong with file and line. It connects to nothing.`,
 			}
 			client.Close()
 			for _, s := range cfg.Sinks {
-				sink, err := openSink(s)
+				sink, err := openKind(s)
 				if err != nil {
 					return fmt.Errorf("sink %s: %w", s.Name, err)
 				}

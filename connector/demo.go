@@ -46,6 +46,7 @@ func demo(ctx context.Context, file string, simulation simulate.Config, exit boo
 	if err != nil {
 		return err
 	}
+	cfg.ReloadOnChange = false // The demo compares what it began with.
 	s, err := start(ctx, cfg, roles{receive: true, deliver: true}, log)
 	if err != nil {
 		if ctx.Err() != nil && !exit {
@@ -68,7 +69,7 @@ func demo(ctx context.Context, file string, simulation simulate.Config, exit boo
 		}
 		finished <- err
 	}()
-	err = s.wait(playing)
+	err = s.wait(playing, &configFile{path: file})
 	stop()
 	played := <-finished
 	if !exit && ctx.Err() != nil && errors.Is(played, context.Canceled) {
@@ -150,7 +151,7 @@ func (s *service) url() string {
 	if s.cfg.Receiver.TLSCertFile != "" {
 		scheme = "https"
 	}
-	return scheme + "://" + s.receiver.Addr() + webhook.Path
+	return scheme + "://" + s.server.Addr() + webhook.Path
 }
 
 // printTour says what can be tried while the demo stays up.

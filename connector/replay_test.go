@@ -144,7 +144,7 @@ func TestDeadLettersAndReplay(t *testing.T) {
 	b.send("tiers/changed", fmt.Sprintf(tierBody, 2))
 	b.send("tiers/changed", "no JSON \x1b[31m\xff")
 	b.send("tiers/\u202eunknown\u009b", "{}")
-	eventually(t, "the dead letters are there", func() bool { return storedRows(t, b.p, "dead_letters") == 4 })
+	eventually(t, "the dead letters are there", func() bool { return storedRows(t, b.p, "loyalty", "dead_letters") == 4 })
 
 	printed := b.connector(0, []string{"deadletters", "list"}, "ID ", "missing_field", "4 open: missing_field 2, invalid_json 1, unknown_topic 1.")
 	if strings.ContainsAny(printed, "\x1b\u202e\u009b") || !strings.Contains(printed, `unknown\u009b`) {

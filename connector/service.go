@@ -18,8 +18,6 @@ import (
 	"loyaltyhouse/connector/normalize"
 	"loyaltyhouse/connector/webhook"
 	"loyaltyhouse/schema"
-	"loyaltyhouse/sinks"
-	"loyaltyhouse/sinks/clickhouse"
 )
 
 // roles are what one process does of the whole.
@@ -41,10 +39,15 @@ type service struct {
 	engine    *engine
 	kafka     *kafka.Client
 	producer  *kafka.Producer
+	reloads   *reloadMetrics
+	delivery  *deliver.Metrics
 	sinks     []*runningSink
 	pages     *pages
 	admin     *adminServer
-	receiver  *webhook.Server
+	receiver  *webhook.Receiver
+	server    *webhook.Server
+
+	topicsCreated chan struct{} // closed when the topics are there
 
 	work       context.Context // of what runs in the background; it outlives the receiver
 	stopWork   context.CancelFunc
@@ -52,15 +55,9 @@ type service struct {
 	failed     chan error // the first part that ended by itself
 }
 
-// A runningSink is one sink with its deliverer.
-type runningSink struct {
-	cfg       config.Sink
-	sink      *sinks.Retrying
-	deliverer *deliver.Deliverer
-}
-
-// serve runs the service until ctx ends, then shuts it down.
-func serve(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) error {
+// serve runs the service until ctx ends, then shuts it down. Meanwhile it takes
+// changes of the configuration from file.
+func serve(ctx context.Context, cfg *config.Config, file *configFile, r roles, log *slog.Logger) error {
 	s, err := start(ctx, cfg, r, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -69,7 +66,7 @@ func serve(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) e
 		}
 		return err
 	}
-	return s.wait(ctx)
+	return s.wait(ctx, file)
 }
 
 // start returns when the ports are open. Kafka and ClickHouse may come later:
@@ -77,11 +74,13 @@ func serve(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) e
 func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (_ *service, err error) {
 	s := &service{
 		cfg: cfg, roles: r, log: log,
-		registry: prometheus.NewRegistry(), ready: &readiness{}, process: newState("the process is starting"), failed: make(chan error, 1),
+		registry: prometheus.NewRegistry(), ready: &readiness{}, process: newState("the process is starting"),
+		topicsCreated: make(chan struct{}), failed: make(chan error, 1),
 	}
 	s.ready.add(part{Name: "process", forReceiver: true, check: s.process.check})
 	s.work, s.stopWork = context.WithCancel(context.WithoutCancel(ctx))
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	s.reloads = newReloadMetrics(s.registry)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.shutdown(context.WithoutCancel(ctx)))
@@ -119,7 +118,10 @@ func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (
 			return nil, err
 		}
 	}
-	s.prepare(topics) //nolint:contextcheck // What it starts outlives ctx: see service.work.
+	s.createTopics(topics) //nolint:contextcheck // What it starts outlives ctx: see service.work.
+	for _, sink := range s.sinks {
+		s.startSink(sink) //nolint:contextcheck // As above.
+	}
 	s.process.set(nil)
 	return s, nil
 }
@@ -186,38 +188,6 @@ func (s *service) topics() []string {
 	return names
 }
 
-func (s *service) openSinks() error {
-	metrics, err := deliver.NewMetrics(s.registry, time.Now)
-	if err != nil {
-		return err
-	}
-	for _, c := range s.cfg.Sinks {
-		kind, err := openSink(c)
-		if err != nil {
-			return fmt.Errorf("sink %s: %w", c.Name, err)
-		}
-		sink := sinks.Retry(kind, c.Name, c.Retry, metrics.Retry, s.log, time.Now)
-		cfg := deliver.Config{
-			Sink: c.Name, TopicPrefix: s.cfg.Kafka.TopicPrefix, Tables: tablesOf(s.contracts), Start: c.Start, Batch: c.Batch,
-		}
-		s.sinks = append(s.sinks, &runningSink{
-			cfg: c, sink: sink, deliverer: deliver.New(cfg, sink, s.kafka, s.producer, metrics, s.log, time.Now),
-		})
-		s.ready.add(part{Name: "sink " + c.Name, check: func(ctx context.Context) error {
-			if err := sink.Ready(); err != nil {
-				return err
-			}
-			return sink.Ping(ctx)
-		}})
-	}
-	return nil
-}
-
-// openSink is the table of sink kinds.
-func openSink(c config.Sink) (sinks.Sink, error) {
-	return clickhouse.Open(c.Name, *c.ClickHouse)
-}
-
 func (s *service) startReceiver(ctx context.Context) error {
 	secrets, err := s.cfg.Secrets()
 	if err != nil {
@@ -229,55 +199,32 @@ func (s *service) startReceiver(ctx context.Context) error {
 	}
 	p := &publisher{producer: s.producer, prefix: s.cfg.Kafka.TopicPrefix, now: time.Now}
 	s.ready.add(part{Name: "publishing", forReceiver: true, check: p.check})
-	receiver, err := webhook.New( //nolint:contextcheck // Each request has its own context.
+	s.receiver, err = webhook.New( //nolint:contextcheck // Each request has its own context.
 		s.cfg.Receiver, secrets, normalizer, p, s.registry, s.log, time.Now)
 	if err != nil {
 		return err
 	}
-	if s.receiver, err = webhook.Listen(ctx, receiver); err != nil {
+	if s.server, err = webhook.Listen(ctx, s.receiver); err != nil {
 		return err
 	}
-	s.run(s.receiver.Serve)
-	s.log.LogAttrs(ctx, slog.LevelInfo, "receiving webhooks", slog.String("address", s.receiver.Addr()), slog.String("path", webhook.Path))
+	s.run(s.server.Serve)
+	s.log.LogAttrs(ctx, slog.LevelInfo, "receiving webhooks", slog.String("address", s.server.Addr()), slog.String("path", webhook.Path))
 	return nil
 }
 
-// prepare creates what is missing, topics first and tables then, and has each
-// sink begin when its tables are there. It tries until the work ends.
-func (s *service) prepare(topics *state) {
-	ctx := s.work
-	created := make(chan struct{})
+// createTopics creates the topics that are missing. It tries until the work ends.
+func (s *service) createTopics(topics *state) {
+	names := s.topics()
 	s.background.Go(func() {
-		if s.until(ctx, topics, "topics", func() error {
+		if s.until(s.work, topics, "topics", func() error {
 			// EnsureTopics tries for as long as it may; readyz should tell why meanwhile.
-			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			ctx, cancel := context.WithTimeout(s.work, 5*time.Second)
 			defer cancel()
-			return s.kafka.EnsureTopics(ctx, s.topics())
+			return s.kafka.EnsureTopics(ctx, names)
 		}) {
-			close(created)
+			close(s.topicsCreated)
 		}
 	})
-	for _, sink := range s.sinks {
-		tables := newState("the tables are being looked up")
-		s.ready.add(part{Name: "tables of sink " + sink.cfg.Name, check: tables.check})
-		s.run(func() error {
-			ready := s.until(ctx, tables, "tables of sink "+sink.cfg.Name, func() error {
-				if !s.cfg.MigrateOnStart {
-					return nil
-				}
-				return migrateUp(ctx, sink.cfg, tablesOf(s.contracts), s.log)
-			})
-			if !ready {
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-created:
-			}
-			return sink.deliverer.Run(ctx)
-		})
-	}
 }
 
 // until repeats f until it succeeds, or ctx ends; then it returns false. What is
@@ -302,14 +249,28 @@ func (s *service) until(ctx context.Context, st *state, what string, f func() er
 }
 
 // wait returns after the shutdown that ctx, or a part that failed, began.
-func (s *service) wait(ctx context.Context) error {
-	var cause error
-	select {
-	case <-ctx.Done():
-		s.log.LogAttrs(ctx, slog.LevelInfo, "shutting down; a second signal ends at once")
-	case cause = <-s.failed:
+func (s *service) wait(ctx context.Context, file *configFile) error {
+	var watch <-chan time.Time
+	if s.cfg.ReloadOnChange {
+		ticker := time.NewTicker(watchInterval)
+		defer ticker.Stop()
+		watch, file.seen = ticker.C, digest(file.watched(s.cfg))
 	}
-	return errors.Join(cause, s.shutdown(context.WithoutCancel(ctx)))
+	for {
+		select {
+		case <-ctx.Done():
+			s.log.LogAttrs(ctx, slog.LevelInfo, "shutting down; a second signal ends at once")
+			return s.shutdown(context.WithoutCancel(ctx))
+		case cause := <-s.failed:
+			return errors.Join(cause, s.shutdown(context.WithoutCancel(ctx)))
+		case <-file.hangup:
+			s.reload(ctx, file)
+		case <-watch:
+			if digest(file.watched(s.cfg)) != file.seen {
+				s.reload(ctx, file)
+			}
+		}
+	}
 }
 
 // shutdown follows the data (invariant 6), within the configured time.
@@ -318,10 +279,10 @@ func (s *service) shutdown(ctx context.Context) error {
 	defer cancel()
 	s.process.set(errors.New("the process is shutting down"))
 	var errs []error
-	if s.receiver != nil {
+	if s.server != nil {
 		// Every request is answered after its acknowledgement, so that nothing of
 		// the receiver's is left in the producer.
-		if err := s.receiver.Shutdown(ctx); err != nil {
+		if err := s.server.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("requests in flight were cut off: %w", err))
 		}
 	}

@@ -129,7 +129,7 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	}
 	reconciled(t, fmt.Sprintf("127.0.0.1:%d", p.native), g)
 	for _, table := range []string{"raw_webhooks", "dead_letters"} {
-		stored, records := storedRows(t, p, table), recordsOf(t, dataDir, "loyalty."+table)
+		stored, records := storedRows(t, p, "loyalty", table), recordsOf(t, dataDir, "loyalty."+table)
 		if stored != records {
 			t.Errorf("%s has %d rows, Kafka has %d records", table, stored, records)
 		}
@@ -138,7 +138,7 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 
 // storedRows counts a table as it is on disk. Its view, if it had one, would
 // collapse what was stored twice.
-func storedRows(t *testing.T, p ports, table string) (n int64) {
+func storedRows(t *testing.T, p ports, database, table string) (n int64) {
 	t.Helper()
 	cfg := clickhouse.DefaultConfig()
 	cfg.Addresses = []string{fmt.Sprintf("127.0.0.1:%d", p.native)}
@@ -147,7 +147,7 @@ func storedRows(t *testing.T, p ports, table string) (n int64) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.QueryRow(t.Context(), "SELECT toInt64(count()) FROM loyalty."+table).Scan(&n); err != nil {
+	if err := conn.QueryRow(t.Context(), "SELECT toInt64(count()) FROM "+database+"."+table).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n

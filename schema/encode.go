@@ -15,8 +15,8 @@ import (
 // timeLayout is RFC 3339 in UTC with exactly the milliseconds that DateTime64(3) keeps.
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// base64Suffix marks the key of a [Bytes] column whose bytes a JSON string cannot hold.
-const base64Suffix = "_base64"
+// Base64Suffix ends the key of a [Bytes] column whose bytes a JSON string cannot hold.
+const Base64Suffix = "_base64"
 
 // AppendRow appends the row as one flat JSON object whose keys are the
 // table's columns, so that any Kafka consumer can read it: times as RFC 3339
@@ -36,7 +36,7 @@ func (t *Table) AppendRow(dst []byte, row Row) []byte {
 		}
 		dst = append(dst, c.Name...)
 		if c.Type == Bytes && !isReadable(v.Text) {
-			dst = append(dst, base64Suffix+`":"`...)
+			dst = append(dst, Base64Suffix+`":"`...)
 			dst = base64.StdEncoding.AppendEncode(dst, []byte(v.Text))
 			dst = append(dst, '"')
 			continue
@@ -113,7 +113,7 @@ func (e *DecodeError) Error() string {
 type Decoder struct {
 	table  *Table
 	quoted [][]byte // each column's name as a JSON string
-	base64 [][]byte // the same with base64Suffix; nil where the column is not Bytes
+	base64 [][]byte // the same with Base64Suffix; nil where the column is not Bytes
 	input  bytes.Buffer
 	json   *jsontext.Decoder
 	text   []byte
@@ -126,7 +126,7 @@ func NewDecoder(t *Table) *Decoder {
 		d.quoted = append(d.quoted, []byte(strconv.Quote(c.Name)))
 		var alternative []byte
 		if c.Type == Bytes {
-			alternative = []byte(strconv.Quote(c.Name + base64Suffix))
+			alternative = []byte(strconv.Quote(c.Name + Base64Suffix))
 		}
 		d.base64 = append(d.base64, alternative)
 	}

@@ -28,6 +28,23 @@ type Sink interface {
 	Close() error
 }
 
+// A Preparer is a [Sink] whose destination has to be made ready, such as with
+// tables.
+type Preparer interface {
+	// Prepare creates what is missing for batches of these tables. It can be
+	// repeated, and several processes may call it at once.
+	Prepare(ctx context.Context, tables []*schema.Table) error
+}
+
+// A Checker is a [Sink] that can say beforehand why batches would not be written.
+type Checker interface {
+	// Check reports, without changing anything that stays, all that would keep
+	// batches of these tables from being written: what cannot be reached, what is
+	// not allowed, tables and columns that are missing or have another type. Each
+	// error says what to do.
+	Check(ctx context.Context, tables []*schema.Table) error
+}
+
 // An Inspector is a [Sink] that can look for a batch's rows. It is asked after
 // a batch has been repeated, for a destination may have lost what it was
 // doing when it crashed, or have forgotten a token.
@@ -114,8 +131,9 @@ type PermanentError struct {
 
 // Reasons of permanent errors.
 const (
-	Undecodable = "undecodable" // the record's value is not a row of its table
-	RowRefused  = "row_refused" // the destination refuses the row
+	Undecodable  = "undecodable"   // the record's value is not a row of its table
+	RowRefused   = "row_refused"   // the destination refuses the row
+	FilterFailed = "filter_failed" // the sink's filter can be neither true nor false for the row
 )
 
 // Permanent marks err as one that no retry can mend.

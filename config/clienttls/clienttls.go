@@ -35,6 +35,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Files returns the files that Load reads, and empty names for those that are not set.
+func (c Config) Files() []string { return []string{c.CAFile, c.CertFile, c.KeyFile} }
+
 // Load reads the files. It returns nil when TLS is off. Its errors begin with
 // the key of the file that cannot be used.
 func (c Config) Load() (*tls.Config, error) {

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -114,41 +115,44 @@ func TestErrorOfAPartOfTheBatchStopsIt(t *testing.T) {
 // A dead letter that the sink refuses is tried again until it is taken: a dead
 // letter of a dead letter would be refused too, and hold the one before.
 func TestRefusedDeadLetterIsTriedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		sink := &failing{after: 3}
-		published := &letters{table: schema.DeadLetters()}
-		w := newWorker(t, schema.DeadLetters(), sink, published)
-		w.hold(7)
-		if err := w.deliver(t.Context(), time.Time{}); err != nil {
-			t.Error(err)
-		}
-		if sink.after != -1 {
-			t.Errorf("the sink was asked %d times, want 4", 3-sink.after)
-		}
-		if len(published.rows) > 0 {
-			t.Errorf("dead letters of a dead letter: %v", published.rows)
-		}
+	for _, reason := range []string{sinks.RowRefused, sinks.FilterFailed} {
+		synctest.Test(t, func(t *testing.T) {
+			sink := &failing{after: 3, reason: reason}
+			published := &letters{table: schema.DeadLetters()}
+			w := newWorker(t, schema.DeadLetters(), sink, published)
+			w.hold(7)
+			if err := w.deliver(t.Context(), time.Time{}); err != nil {
+				t.Error(err)
+			}
+			if sink.after != -1 {
+				t.Errorf("the sink was asked %d times, want 4", 3-sink.after)
+			}
+			if len(published.rows) > 0 {
+				t.Errorf("dead letters of a dead letter: %v", published.rows)
+			}
 
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		w.hold(8)
-		sink.after = 1000
-		if err := w.deliver(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
-			t.Errorf("deliver returns %v when its time is over", err)
-		}
-	})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			w.hold(8)
+			sink.after = 1000
+			if err := w.deliver(ctx, time.Time{}); !errors.Is(err, context.Canceled) {
+				t.Errorf("deliver returns %v when its time is over", err)
+			}
+		})
+	}
 }
 
 // failing calls the first batches permanent errors, and then fails.
 type failing struct {
 	picky
-	after int
-	err   error
+	after  int
+	reason string // row_refused where it is empty
+	err    error
 }
 
 func (f *failing) Write(context.Context, *sinks.Batch) error {
 	if f.after--; f.after >= 0 {
-		return sinks.Permanent(sinks.RowRefused, -1, errors.New("poison"))
+		return sinks.Permanent(cmp.Or(f.reason, sinks.RowRefused), -1, errors.New("poison"))
 	}
 	return f.err
 }

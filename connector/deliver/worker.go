@@ -359,13 +359,14 @@ const insistEvery = 10 * time.Second
 
 // bury publishes the dead letter of a record that the sink refuses for good.
 // A dead letter of a dead letter would be refused like the first, and each
-// holds the one before: so that is tried again until the sink takes it.
+// holds the one before: so that is tried again until the sink takes it. Only
+// what is no row at all is another one as its dead letter.
 func (w *worker) bury(ctx context.Context, piece *sinks.Batch, refusal *sinks.PermanentError) error {
-	if piece.Table.Name != w.dead.table.Name || refusal.Reason != sinks.RowRefused {
+	if piece.Table.Name != w.dead.table.Name || refusal.Reason == sinks.Undecodable {
 		return w.dead.publish(ctx, piece, refusal)
 	}
 	for refusal != nil {
-		w.log.LogAttrs(ctx, slog.LevelError, "the sink refuses a dead letter, which is tried again until it is taken; remove the constraint or view that refuses it",
+		w.log.LogAttrs(ctx, slog.LevelError, "the sink refuses a dead letter, which is tried again until it is taken; remove the constraint, view or filter that refuses it",
 			slog.Int64("offset", piece.First()), slog.Any("error", refusal))
 		select {
 		case <-ctx.Done():

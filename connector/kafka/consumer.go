@@ -31,16 +31,6 @@ const (
 	partitionWatch = 5 * time.Second
 )
 
-// StartOffset says where a group begins in a partition for which it has not
-// committed any offset.
-type StartOffset string
-
-// Values of StartOffset.
-const (
-	StartEarliest StartOffset = "earliest"
-	StartLatest   StartOffset = "latest"
-)
-
 // HandleFunc handles one partition until ctx ends, which it does when the
 // generation ends: then it must return soon, within the rebalance timeout of
 // 15 s. It may still commit, with a context of its own.
@@ -57,8 +47,8 @@ type HandleFunc func(ctx context.Context, p *Partition) error
 // ends, and then leaves the group and returns nil; it returns an error only
 // when its arguments cannot be used.
 func (c *Client) Consume(ctx context.Context, group string, topics []string, start StartOffset, handle HandleFunc) error {
-	if start != StartEarliest && start != StartLatest {
-		return fmt.Errorf("consumer group %s: start offset must be %s or %s, is %q", group, StartEarliest, StartLatest, start)
+	if err := start.Validate(); err != nil {
+		return fmt.Errorf("consumer group %s: start offset %w", group, err)
 	}
 	// Its own connections, so that they can be cut without harm to others.
 	connections := newConnections(c.connections.dialer, c.connections.tls)
@@ -304,10 +294,15 @@ func (m *member) begin(ctx context.Context, partition *Partition) error {
 	if m.start == StartEarliest {
 		return nil
 	}
+	partition.Committed = end
+	if at, ok := m.start.time(); ok {
+		if partition.Committed, err = partition.offsetAt(ctx, at, end); err != nil {
+			return err
+		}
+	}
 	// Without a commit, a member that stops before its first one would skip
 	// what is published until the next member begins.
-	partition.Committed = end
-	return partition.Commit(ctx, end, "")
+	return partition.Commit(ctx, partition.Committed, "")
 }
 
 // debug takes kafka-go's own log, which says nothing of records.

@@ -130,6 +130,43 @@ func TestLatestBeginsAtTheEndAndStaysThere(t *testing.T) {
 	}
 }
 
+func TestATimeBeginsAtTheFirstRecordThatIsNotOlder(t *testing.T) {
+	t.Parallel()
+	client := newTopic(t, startBroker(t), 1)
+	producer := newProducer(t, client)
+	publish(t, producer, message("a", 0))
+	time.Sleep(20 * time.Millisecond) // A record's time has milliseconds.
+	between := time.Now()
+	time.Sleep(20 * time.Millisecond)
+	publish(t, producer, message("a", 1))
+	publish(t, producer, message("a", 2))
+	for name, test := range map[string]struct {
+		start time.Time
+		want  int64
+	}{
+		"before all": {between.Add(-time.Hour), 0},
+		"between":    {between, 1},
+		"to come":    {between.Add(time.Hour), 3},
+	} {
+		p, c := assigned(t, client, "group "+name, kafka.StartOffset(test.start.UTC().Format(time.RFC3339Nano)))
+		if p.Committed != test.want {
+			t.Errorf("%s: begins at %d, want %d", name, p.Committed, test.want)
+		}
+		c.stop(t)
+	}
+}
+
+func TestStartOffsetMustBeKnown(t *testing.T) {
+	for start, valid := range map[kafka.StartOffset]bool{
+		kafka.StartEarliest: true, kafka.StartLatest: true, "2026-01-31T00:00:00Z": true, "2026-01-31T08:00:00+08:00": true,
+		"": false, "first": false, "2026-01-31": false,
+	} {
+		if err := start.Validate(); (err == nil) != valid {
+			t.Errorf("%q: %v", start, err)
+		}
+	}
+}
+
 func TestCommitOfAPassedGenerationIsRefused(t *testing.T) {
 	t.Parallel()
 	client := newTopic(t, startBroker(t), 2)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -50,7 +51,7 @@ type Publisher interface {
 // A Receiver answers SHOPLINE's webhooks.
 type Receiver struct {
 	cfg        Config
-	verifier   *Verifier
+	verifier   atomic.Pointer[Verifier]
 	normalizer *normalize.Normalizer
 	publisher  Publisher
 	records    Records
@@ -72,13 +73,17 @@ func New(cfg Config, secrets []string, n *normalize.Normalizer, p Publisher, reg
 		return nil, err
 	}
 	r := &Receiver{
-		cfg: cfg, verifier: NewVerifier(secrets), normalizer: n, publisher: p, records: NewRecords(),
+		cfg: cfg, normalizer: n, publisher: p, records: NewRecords(),
 		slots: semaphore.NewWeighted(int64(cfg.MaxInFlight)), memory: semaphore.NewWeighted(cfg.MaxInFlightBytes),
 		metrics: m, log: log, now: now,
 	}
+	r.SetSecrets(secrets)
 	r.handler = r.routes()
 	return r, nil
 }
+
+// SetSecrets replaces the app secrets for the webhooks that are verified from now on.
+func (r *Receiver) SetSecrets(secrets []string) { r.verifier.Store(NewVerifier(secrets)) }
 
 // Handler returns the routes, for a server or a test.
 func (r *Receiver) Handler() http.Handler { return r.handler }
@@ -150,7 +155,7 @@ func (r *Receiver) receive(c *gin.Context) {
 	if signature := req.Header.Get(headerSignature); signature == "" {
 		r.refuse(c, errUnsigned)
 		return
-	} else if !r.verifier.Verify(signature, body) {
+	} else if !r.verifier.Load().Verify(signature, body) {
 		r.refuse(c, errSignature)
 		return
 	}

@@ -49,7 +49,7 @@ func (f *fields) list() string {
 
 func (f *fields) unknown(key string) error {
 	after := "; allowed: " + f.list()
-	if near := nearest(key, f.names); near != "" {
+	if near := Nearest(key, f.names); near != "" {
 		after = fmt.Sprintf("; did you mean %q? allowed: %s", near, f.list())
 	}
 	return &keyError{key: key, before: "unknown key", after: after}
@@ -76,8 +76,8 @@ func indirect(t reflect.Type) reflect.Type {
 	return t
 }
 
-// nearest returns the name that was most likely meant by key, or "".
-func nearest(key string, names []string) string {
+// Nearest returns the name that was most likely meant by key, or "".
+func Nearest(key string, names []string) string {
 	const longestKey = 64
 	if len(key) > longestKey {
 		return ""

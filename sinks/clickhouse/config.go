@@ -98,6 +98,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Files returns the files that Open reads, and empty names for those that are not set.
+func (c Config) Files() []string { return append(c.TLS.Files(), c.PasswordFile) }
+
 // options reads the files that the configuration names.
 func (c Config) options(database string) (*clickhouse.Options, error) {
 	password := c.Password
