@@ -279,6 +279,17 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+func FuzzRetryAfter(f *testing.F) {
+	for _, header := range []string{"", "0", "17", "-3", "99999999999999999999", "Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"} {
+		f.Add(header)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if d := httpsink.RetryAfter(header, time.Now()); d < 0 {
+			t.Errorf("of %q the delay is %s", header, d)
+		}
+	})
+}
+
 // A service with a limit gets what fits: 413 is an error by which the delivery
 // tries fewer rows, and what is stored then is stored once.
 func TestBatchThatIsTooLargeIsSplit(t *testing.T) {
@@ -337,7 +348,7 @@ func TestSlowAnswers(t *testing.T) {
 		_ = server.Close()
 		<-served
 	}()
-	defer func() { release <- struct{}{}; release <- struct{}{} }()
+	defer close(release)
 	for path, stored := range map[string]bool{"/hangs": false, "/slow": true} {
 		sink := openSink(t, "http://"+listener.Addr().String()+path, func(c *httpsink.Config) { c.Timeout = 5 * time.Second })
 		if !stored {
