@@ -441,6 +441,14 @@ func TestSelectConfigValidate(t *testing.T) {
 			sinks.SelectConfig{Topics: strictyaml.List{"points"}, Filter: "all(1..1000000, all(1..1000000, true))"},
 			`filter: 1:6: .. cannot be used: write the bounds, as in points_delta >= 1 && points_delta <= 10`,
 		},
+		"a day that there is not": {
+			sinks.SelectConfig{Topics: strictyaml.List{"points"}, Filter: "shop_id == '' || updated_at > date('2026-02-30')"},
+			`filter: 1:31: invalid date 2026-02-30`,
+		},
+		"a duration that is none": {
+			sinks.SelectConfig{Topics: strictyaml.List{"points"}, Filter: "received_at - updated_at > duration('1 day')"},
+			`filter: 1:28: time: unknown unit " day" in duration "1 day"`,
+		},
 		"a filter over everything": {
 			sinks.SelectConfig{Topics: strictyaml.List{"points"}, Filter: "'x' in $env"},
 			`filter: 1:8: $env cannot be used: name the columns themselves`,
