@@ -90,11 +90,39 @@ func (s *seen) Visit(node *ast.Node) {
 		}
 	case *ast.BuiltinNode:
 		name = n.Name
+		s.try(n)
 	case *ast.BinaryNode:
 		name = n.Operator
 	}
-	if why, is := refusedInFilters[name]; is && s.refused == nil {
-		s.refused = (&file.Error{Location: (*node).Location(), Message: fmt.Sprintf("%s cannot be used: %s", name, why)}).Bind(s.source)
+	if why, is := refusedInFilters[name]; is {
+		s.refuse(*node, fmt.Sprintf("%s cannot be used: %s", name, why))
+	}
+}
+
+// try calls a function of nothing but texts, as in date("2026-02-30"), which
+// would fail for every row otherwise.
+func (s *seen) try(n *ast.BuiltinNode) {
+	for _, argument := range n.Arguments {
+		if _, ok := argument.(*ast.StringNode); !ok {
+			return
+		}
+	}
+	if len(n.Arguments) == 0 {
+		return
+	}
+	if _, err := expr.Eval(n.String(), nil); err != nil {
+		message := err.Error()
+		if failed, ok := errors.AsType[*file.Error](err); ok {
+			message = failed.Message
+		}
+		s.refuse(n, message)
+	}
+}
+
+// refuse notes the first thing that cannot be in a filter.
+func (s *seen) refuse(node ast.Node, message string) {
+	if s.refused == nil {
+		s.refused = (&file.Error{Location: node.Location(), Message: message}).Bind(s.source)
 	}
 }
 

@@ -37,6 +37,16 @@ func (c RetryConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// A Delayed error says how long its destination asks to be left alone, before
+// the batch is tried again.
+type Delayed interface {
+	error
+	RetryAfter() time.Duration
+}
+
+// mostDelay bounds what a destination can ask for, unless MaxInterval is longer.
+const mostDelay = 10 * time.Minute
+
 // Retrying is a [Sink] that tries a batch again for ever, with backoff, while
 // its errors are not permanent and the context lives. It knows whether it is
 // failing, for the readiness probe.
@@ -195,7 +205,7 @@ func (r *Retrying) retry(ctx context.Context, b *Batch, attempt func() error) (t
 			return tries, fmt.Errorf("sink %s: batch %s abandoned: %w", r.name, b.Token(), err)
 		}
 		r.metrics.Errors.WithLabelValues(r.name, "transient").Inc()
-		pause := wait.NextBackOff()
+		pause := r.atLeast(wait.NextBackOff(), err)
 		r.failed(where, err)
 		r.log.LogAttrs(ctx, slog.LevelWarn, "a batch could not be written and will be tried again; nothing is lost",
 			slog.String("sink", r.name), slog.String("topic", b.Topic), slog.Int("partition", b.Partition),
@@ -207,6 +217,15 @@ func (r *Retrying) retry(ctx context.Context, b *Batch, attempt func() error) (t
 		case <-time.After(pause):
 		}
 	}
+}
+
+// atLeast returns the pause, or a longer one that the error asks for.
+func (r *Retrying) atLeast(pause time.Duration, err error) time.Duration {
+	delayed, ok := errors.AsType[Delayed](err)
+	if !ok {
+		return pause
+	}
+	return max(pause, min(delayed.RetryAfter(), max(mostDelay, r.cfg.MaxInterval)))
 }
 
 func (r *Retrying) failed(where string, err error) {

@@ -3,6 +3,7 @@ package sinks_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -69,6 +70,35 @@ func TestRetryWaitsLongerEachTime(t *testing.T) {
 			t.Errorf("%v transient errors are counted, want 9", n)
 		}
 	})
+}
+
+// askingFor is an error that asks for a pause.
+type askingFor time.Duration
+
+func (a askingFor) Error() string             { return "too many requests" }
+func (a askingFor) RetryAfter() time.Duration { return time.Duration(a) }
+
+func TestRetryWaitsAsLongAsItIsAskedTo(t *testing.T) {
+	for _, test := range []struct {
+		asked, least, most time.Duration
+	}{
+		{-time.Minute, time.Second / 2, time.Second * 3 / 2},
+		{0, time.Second / 2, time.Second * 3 / 2},
+		{time.Millisecond, time.Second / 2, time.Second * 3 / 2},
+		{time.Minute, time.Minute, time.Minute},
+		{1000 * time.Hour, 10 * time.Minute, 10 * time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{errs: []error{fmt.Errorf("around: %w", askingFor(test.asked)), nil}}
+			r, _ := retrying(s)
+			if err := r.Write(t.Context(), batch(1)); err != nil {
+				t.Fatal(err)
+			}
+			if wait := s.times[1].Sub(s.times[0]); wait < test.least || wait > test.most+time.Millisecond {
+				t.Errorf("asked for %s it waits %s", test.asked, wait)
+			}
+		})
+	}
 }
 
 func TestRetryPassesPermanentErrors(t *testing.T) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -439,6 +441,14 @@ func TestSelectConfigValidate(t *testing.T) {
 			sinks.SelectConfig{Topics: strictyaml.List{"points"}, Filter: "all(1..1000000, all(1..1000000, true))"},
 			`filter: 1:6: .. cannot be used: write the bounds, as in points_delta >= 1 && points_delta <= 10`,
 		},
+		"a day that there is not": {
+			sinks.SelectConfig{Topics: strictyaml.List{"points"}, Filter: "shop_id == '' || updated_at > date('2026-02-30')"},
+			`filter: 1:31: invalid date 2026-02-30`,
+		},
+		"a duration that is none": {
+			sinks.SelectConfig{Topics: strictyaml.List{"points"}, Filter: "received_at - updated_at > duration('1 day')"},
+			`filter: 1:28: time: unknown unit " day" in duration "1 day"`,
+		},
 		"a filter over everything": {
 			sinks.SelectConfig{Topics: strictyaml.List{"points"}, Filter: "'x' in $env"},
 			`filter: 1:8: $env cannot be used: name the columns themselves`,
@@ -493,3 +503,68 @@ type nothing struct{}
 func (nothing) Write(context.Context, *sinks.Batch) error { return nil }
 func (nothing) Ping(context.Context) error                { return nil }
 func (nothing) Close() error                              { return nil }
+
+// Problems are found where they stand in the file.
+func TestSelectConfigInAFile(t *testing.T) {
+	type entry struct {
+		Name               string `yaml:"name"`
+		sinks.SelectConfig `yaml:",inline"`
+	}
+	doc, err := strictyaml.Parse("connector.yaml", []byte(`name: forward
+topics: points, gift_cards
+columns:
+  include:
+    - shop_id
+    - buyerid
+  rename: {shop_id: store, addresses.city: city}
+filter: |
+  shop_id == "1" &&
+    update_typ == "INCREASE"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got entry
+	if err := doc.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	want := `connector.yaml:6: columns.include[1]: no topic of this sink has a column "buyerid"; did you mean "buyer_id"?
+connector.yaml:7: columns.rename.addresses.city: no topic of this sink has a column "addresses.city"; the columns are event_id, `
+	err = doc.Locate(got.Validate(sinktest.Tables(t)))
+	if text := fmt.Sprint(err); !strings.HasPrefix(text, want) {
+		t.Errorf("the problems are\n%s\nwant\n%s", text, want)
+	}
+	if text := fmt.Sprint(err); !strings.HasSuffix(text, "\n"+`connector.yaml:8: filter: 2:3: unknown name update_typ; did you mean "update_type"?`) {
+		t.Errorf("the problems are\n%s", text)
+	}
+}
+
+// A batch that may have been written before is looked for and mended by the
+// positions of the whole, through the selection.
+func TestRetryMendsWhatIsSelected(t *testing.T) {
+	table := tableOf(t, "points")
+	var rows []schema.Row
+	for i := range 6 {
+		rows = append(rows, sinktest.Row(table, i))
+	}
+	written := sinktest.NewBatch(table, 10, rows...)
+	leaks := newLeaky()
+	leaks.fails = 1
+	lost := map[int64]bool{14: true}
+	leaks.loses = func(offset int64) bool {
+		loses := lost[offset]
+		delete(lost, offset)
+		return loses
+	}
+	event := table.Index("event_id")
+	selecting := mustSelect(t, leaks, sinks.SelectConfig{Filter: fmt.Sprintf("event_id not in [%q, %q]", rows[0][event].Text, rows[3][event].Text)}, table)
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := retrying(selecting)
+		if err := r.Write(t.Context(), written); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if want := map[int64]int{11: 1, 12: 1, 14: 1, 15: 1}; !maps.Equal(leaks.stored, want) {
+		t.Errorf("stored are %v, want %v", leaks.stored, want)
+	}
+}

@@ -50,7 +50,9 @@ type Checker interface {
 // doing when it crashed, or have forgotten a token.
 type Inspector interface {
 	// Inspect looks for the rows of the batch, whose first write began so long
-	// ago. A sink that can be sure without looking finds nothing wrong.
+	// ago. A sink that can be sure without looking finds nothing wrong. What finds
+	// nothing missing is not written again, so that a batch which Write would refuse
+	// gets the same permanent error here.
 	Inspect(ctx context.Context, b *Batch, age time.Duration) (Findings, error)
 }
 

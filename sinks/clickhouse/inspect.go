@@ -65,7 +65,7 @@ type record struct {
 // look compares the batch with what is stored of its events.
 func (s *Sink) look(ctx context.Context, b *sinks.Batch) (found sinks.Findings, err error) {
 	sought, events, err := s.sought(b)
-	if err != nil || sought == nil {
+	if err != nil {
 		return found, err
 	}
 	var columns []string
@@ -125,7 +125,7 @@ func keyOf(c schema.Column) string {
 }
 
 // sought returns the records of the batch, and their events as a table that is
-// sent with a query. It returns nothing where a record is no row.
+// sent with a query. A batch with a record that is no row was never stored.
 func (s *Sink) sought(b *sinks.Batch) ([]record, *ext.Table, error) {
 	events, err := ext.NewTable("sought", ext.Column("event_id", "UUID"))
 	if err != nil {
@@ -137,8 +137,8 @@ func (s *Sink) sought(b *sinks.Batch) ([]record, *ext.Table, error) {
 	all := make([]record, len(b.Records))
 	var parts []string
 	for i := range b.Records {
-		if decoder.Decode(b.Records[i].Value, row) != nil {
-			return nil, nil, nil
+		if err := decoder.Decode(b.Records[i].Value, row); err != nil {
+			return nil, nil, sinks.Permanent(sinks.Undecodable, i, err)
 		}
 		parts = parts[:0]
 		for _, name := range identity {

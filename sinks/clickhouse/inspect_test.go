@@ -1,10 +1,13 @@
 package clickhouse_test
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"loyaltyhouse/schema"
 	"loyaltyhouse/sinks"
@@ -46,6 +49,23 @@ func TestInspectFindsWhatIsStored(t *testing.T) {
 				t.Errorf("of a table with doubled rows Inspect finds %+v, want a surplus of 10", found)
 			}
 		})
+	}
+}
+
+// A range that may have been written long ago and holds a record that is no row
+// was never written: nothing of it is there, and the record has to be named.
+func TestInspectNamesTheRecordThatIsNoRow(t *testing.T) {
+	s := newStation(t, schema.RawWebhooks(), 3)
+	s.batch.Records[1].Value = []byte("no row")
+	s.batch.Since = time.Now().Add(-long)
+	metrics, err := sinks.NewRetryMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	retrying := sinks.Retry(s.sink, "test", sinks.DefaultRetryConfig(), metrics, slog.New(slog.DiscardHandler), time.Now)
+	err = retrying.Write(t.Context(), s.batch)
+	if permanent, ok := sinks.IsPermanent(err); !ok || permanent.Index != 1 || permanent.Reason != sinks.Undecodable {
+		t.Errorf("Write returns %v, want that record 1 is no row", err)
 	}
 }
 
