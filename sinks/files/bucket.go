@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -37,7 +38,7 @@ func newTransport(security *tls.Config) *http.Transport {
 
 func (s *bucketStore) put(ctx context.Context, key string, content []byte) error {
 	return s.with(ctx, func(bucket *blob.Bucket) error {
-		return bucket.WriteAll(ctx, key, content, &blob.WriterOptions{ContentType: "application/octet-stream"})
+		return bucket.Upload(ctx, key, bytes.NewReader(content), &blob.WriterOptions{ContentType: "application/octet-stream"})
 	})
 }
 

@@ -29,7 +29,7 @@ type Config struct {
 	Format string `yaml:"format"`
 	// Compression is zstd, gzip or none.
 	Compression string `yaml:"compression"`
-	// PartitionBy is which directories there are below the table's: day, shop_id,
+	// PartitionBy is which directories there are below the table's: day, shop,
 	// both or none.
 	PartitionBy strictyaml.List `yaml:"partition_by"`
 	// MaxFilesPerBatch bounds the days and shops that one batch may spread over.
@@ -50,7 +50,7 @@ const (
 	formatNDJSON  = "ndjson"
 
 	partitionDay  = "day"
-	partitionShop = "shop_id"
+	partitionShop = "shop"
 )
 
 // DefaultConfig returns the defaults of everything but the place.
@@ -103,7 +103,7 @@ func (c Config) Validate() error {
 	}
 	for i, p := range c.PartitionBy {
 		if p != partitionDay && p != partitionShop || slices.Contains(c.PartitionBy[:i], p) {
-			wrong("partition_by: must be day, shop_id, both or an empty list, number %d is %q", i+1, p)
+			wrong("partition_by: must be day, shop, both or an empty list, number %d is %q", i+1, p)
 		}
 	}
 	if c.MaxFilesPerBatch < 1 {

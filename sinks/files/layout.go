@@ -119,7 +119,7 @@ func (p *planner) directory(at *position) int {
 		directory = "day=" + time.Unix(part.day*86400, 0).UTC().Format(time.DateOnly)
 	}
 	if p.byShop {
-		directory = path.Join(directory, "shop_id="+escapeShop(part.shop))
+		directory = path.Join(directory, "shop="+escapeShop(part.shop))
 	}
 	i := len(p.directories)
 	p.directories = append(p.directories, directory)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -78,7 +79,6 @@ func (c S3Config) open() (store, error) {
 	s.connect = func(ctx context.Context) (*blob.Bucket, error) {
 		options := []func(*config.LoadOptions) error{
 			config.WithRegion(c.Region),
-			config.WithHTTPClient(&http.Client{Transport: s.transport}),
 			// A batch is tried again as a whole.
 			config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 		}
@@ -89,6 +89,11 @@ func (c S3Config) open() (store, error) {
 		if err != nil {
 			return nil, err
 		}
+		if client, ok := loaded.HTTPClient.(*awshttp.BuildableClient); ok && security == nil {
+			// The environment can name authorities, too.
+			s.transport.TLSClientConfig = client.GetTransport().TLSClientConfig
+		}
+		loaded.HTTPClient = &http.Client{Transport: s.transport}
 		bucketOptions := &s3blob.Options{}
 		if c.Endpoint != "" {
 			// Many stores know none of the checksums that Amazon's has of late.
