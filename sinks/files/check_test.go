@@ -63,8 +63,10 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 		"another bucket": {func(c *files.Config) { c.S3.Bucket = "another" }, nil, "files s3://another: the store answers NoSuchBucket, HTTP status 404"},
 		"no right":       {func(*files.Config) {}, denied, "files s3://lake: the store answers AccessDenied, HTTP status 403"},
 		"nobody there":   {func(c *files.Config) { c.S3.Endpoint = "http://127.0.0.1:1" }, nil, "files s3://lake: dial tcp 127.0.0.1:1: connect: connection refused"},
-		"no directory": {func(c *files.Config) { c.S3, c.Local = nil, &files.LocalConfig{Directory: "/nowhere/at/all"} }, nil,
-			"files /nowhere/at/all: the directory is not there: mount its disk, or create it"},
+		"no directory": {
+			func(c *files.Config) { c.S3, c.Local = nil, &files.LocalConfig{Directory: "/nowhere/at/all"} }, nil,
+			"files /nowhere/at/all: the directory is not there: mount its disk, or create it",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := server.config(server.address())

@@ -3,6 +3,7 @@ package files_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -124,7 +125,7 @@ func expectWhole(t testing.TB, content []byte) {
 	for {
 		n, err := reader.ReadRows(buffer)
 		total += int64(n)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -289,7 +290,7 @@ func TestRepeatWritesTheSameBytes(t *testing.T) {
 			objects := bucket.List(nil)
 			for {
 				object, err := objects.Next(t.Context())
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					return all
 				}
 				if err != nil {

@@ -19,11 +19,11 @@ import (
 func TestWriteWithoutPermission(t *testing.T) {
 	cfg := newLocal(t)
 	for dir := cfg.Local.Directory; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
+		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // Another user is to read it.
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(cfg.Local.Directory, 0o555); err != nil {
+	if err := os.Chmod(cfg.Local.Directory, 0o555); err != nil { //nolint:gosec // Another user is to read it.
 		t.Fatal(err)
 	}
 	batch := sinktest.NewBatch(points(t), 0, sinktest.Row(points(t), 1))
@@ -49,7 +49,7 @@ func TestWriteWithoutPermission(t *testing.T) {
 			t.Errorf("%s returns %v, want %v", what, err, syscall.EACCES)
 		}
 	}
-	if err := os.Chmod(cfg.Local.Directory, 0o755); err != nil {
+	if err := os.Chmod(cfg.Local.Directory, 0o755); err != nil { //nolint:gosec // Another user is to read it.
 		t.Fatal(err)
 	}
 	write(t, cfg, batch)
