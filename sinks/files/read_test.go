@@ -221,7 +221,7 @@ func TestFilesAreSorted(t *testing.T) {
 			}
 			got := arrowRows(t, table, content)
 			if !slices.IsSortedFunc(got, func(a, b schema.Row) int {
-				for _, name := range strings.SplitSeq(key, ", ") {
+				for name := range strings.SplitSeq(key, ", ") {
 					i := table.Index(name)
 					if order := strings.Compare(fmt.Sprintf("%s%020d", a[i].Text, a[i].Int), fmt.Sprintf("%s%020d", b[i].Text, b[i].Int)); order != 0 {
 						return order
