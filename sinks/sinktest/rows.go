@@ -68,9 +68,9 @@ func eventID(n int) string {
 	return id.String()
 }
 
-// extremes returns rows whose columns together hold the least, the greatest,
+// Extremes returns rows whose columns together hold the least, the greatest,
 // the empty and the odd values of their types.
-func extremes(table *schema.Table) []schema.Row {
+func Extremes(table *schema.Table) []schema.Row {
 	all := make([]schema.Row, 8)
 	for n := range all {
 		all[n] = make(schema.Row, len(table.Columns))

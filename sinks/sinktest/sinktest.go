@@ -103,7 +103,7 @@ func storesValues(t *testing.T, h Harness) {
 	d := h.New(t)
 	sink := open(t, d)
 	for _, table := range Tables(t) {
-		rows := extremes(table)
+		rows := Extremes(table)
 		write(t, sink, NewBatch(table, 0, rows...))
 		if diff := cmp.Diff(readable(table, rows), readable(table, d.Rows(t, table))); diff != "" {
 			t.Errorf("%s holds other rows than were written (-written +held):\n%s", table.Name, diff)
