@@ -186,10 +186,3 @@ func factTable(t testing.TB, topic string) *schema.Table {
 	t.Fatalf("there is no topic %s", topic)
 	return nil
 }
-
-func message(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}

@@ -60,6 +60,7 @@ func (s *Sink) Ping(ctx context.Context) error {
 		return s.describe(err)
 	}
 	if readOnly != "off" {
+		s.pool.Reset() // The next session may be with another server, or begin otherwise.
 		return fmt.Errorf("postgres %s: %w", s.at, errReadOnly)
 	}
 	return nil
@@ -71,8 +72,8 @@ func (s *Sink) Close() error {
 	return nil
 }
 
-// rollbackTimeout bounds what is done for a transaction that has failed.
-const rollbackTimeout = 5 * time.Second
+// giveUpTimeout bounds what is done for a transaction that has failed.
+const giveUpTimeout = 5 * time.Second
 
 // Write stores the batch in one transaction. Of several rows of one event it
 // keeps the one that was normalized last; of a row that is there already nothing is
@@ -100,7 +101,15 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 	}
 	defer conn.Release()
 	session := conn.Conn().PgConn()
-	defer s.rollback(ctx, session)
+	if err := s.transfer(ctx, session, t, rows); err != nil {
+		s.giveUp(ctx, session, err)
+		return err
+	}
+	return nil
+}
+
+// transfer is the transaction of one batch.
+func (s *Sink) transfer(ctx context.Context, session *pgconn.PgConn, t *table, rows []byte) error {
 	if err := execute(ctx, session, s.begin()+t.begin); err != nil {
 		return s.describe(err)
 	}
@@ -126,23 +135,22 @@ SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synch
 `, limit, limit)
 }
 
-// execute runs statements without parameters. The last of them counts as the
-// others do.
+// execute runs statements without parameters.
 func execute(ctx context.Context, session *pgconn.PgConn, statements string) error {
 	_, err := session.Exec(ctx, statements).ReadAll()
 	return err
 }
 
-// rollback ends a transaction that is still open. A connection that does not let
-// itself be used again is thrown away when it is released.
-func (s *Sink) rollback(ctx context.Context, session *pgconn.PgConn) {
-	const idle = 'I'
-	if session.IsClosed() || session.TxStatus() == idle {
+// giveUp ends a transaction that has failed. When a row was refused the session
+// goes on; otherwise the next try shall have another one, for it may be the session
+// that is at fault: one with a server that has become a standby, for example.
+func (s *Sink) giveUp(ctx context.Context, session *pgconn.PgConn, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
+	defer cancel()
+	if _, permanent := sinks.IsPermanent(err); permanent && execute(ctx, session, "ROLLBACK") == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-	defer cancel()
-	_ = execute(ctx, session, "ROLLBACK") // Without it the server does the same when the connection is closed.
+	_ = session.Close(ctx) // The server undoes the transaction when the connection is gone.
 }
 
 func (s *Sink) table(t *schema.Table) (*table, error) {

@@ -156,7 +156,9 @@ func valueOf(cell any) (v schema.Value) {
 			return schema.BytesValue([]byte(**cell))
 		}
 	case *[]byte:
-		return schema.BytesValue(*cell)
+		if *cell != nil {
+			return schema.BytesValue(*cell)
+		}
 	case **int64:
 		if *cell != nil {
 			return schema.IntValue(**cell)

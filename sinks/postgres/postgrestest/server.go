@@ -319,4 +319,3 @@ func freePort(ctx context.Context) (int, error) {
 	address, _ := listener.Addr().(*net.TCPAddr) // It is one of TCP.
 	return address.Port, listener.Close()
 }
-
