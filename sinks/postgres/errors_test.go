@@ -21,34 +21,41 @@ func TestErrorsAreClassifiedByCode(t *testing.T) {
 		permanent  bool
 	}{
 		"no table": {
-			[]string{"ALTER TABLE loyalty.dead_letters RENAME TO away"}, []string{"ALTER TABLE loyalty.away RENAME TO dead_letters"},
+			[]string{"ALTER TABLE loyalty.dead_letters RENAME TO away"},
+			[]string{"ALTER TABLE loyalty.away RENAME TO dead_letters"},
 			`SQLSTATE 42P01: relation "loyalty.dead_letters" does not exist`, false,
 		},
 		"no schema": {
 			[]string{"ALTER SCHEMA loyalty RENAME TO away"}, []string{"ALTER SCHEMA away RENAME TO loyalty"}, "SQLSTATE 42P01", false,
 		},
 		"a column is missing": {
-			[]string{"ALTER TABLE loyalty.dead_letters RENAME detail TO details"}, []string{"ALTER TABLE loyalty.dead_letters RENAME details TO detail"},
+			[]string{"ALTER TABLE loyalty.dead_letters RENAME detail TO details"},
+			[]string{"ALTER TABLE loyalty.dead_letters RENAME details TO detail"},
 			`SQLSTATE 42703: column "detail" of relation "dead_letters" does not exist`, false,
 		},
 		"a column of another type": {
 			[]string{"ALTER TABLE loyalty.dead_letters ALTER detail DROP DEFAULT, ALTER detail TYPE int USING 0"},
-			[]string{"ALTER TABLE loyalty.dead_letters ALTER detail TYPE text USING ''"}, "SQLSTATE 42804", false,
+			[]string{"ALTER TABLE loyalty.dead_letters ALTER detail TYPE text USING ''"},
+			"SQLSTATE 42804", false,
 		},
 		"no key": {
 			[]string{"ALTER TABLE loyalty.dead_letters DROP CONSTRAINT dead_letters_pkey"},
-			[]string{"ALTER TABLE loyalty.dead_letters ADD PRIMARY KEY (_topic, _partition, _offset, _timestamp)"}, "SQLSTATE 42P10", false,
+			[]string{"ALTER TABLE loyalty.dead_letters ADD PRIMARY KEY (_topic, _partition, _offset, _timestamp)"},
+			"SQLSTATE 42P10", false,
 		},
 		"no right to insert": {
-			[]string{"ALTER TABLE loyalty.dead_letters OWNER TO postgres", "GRANT SELECT ON loyalty.dead_letters TO {}"}, []string{"GRANT INSERT ON loyalty.dead_letters TO {}"},
+			[]string{"ALTER TABLE loyalty.dead_letters OWNER TO postgres", "GRANT SELECT ON loyalty.dead_letters TO {}"},
+			[]string{"GRANT INSERT ON loyalty.dead_letters TO {}"},
 			"SQLSTATE 42501: permission denied for table dead_letters", false,
 		},
 		"read-only": {
-			[]string{"ALTER ROLE {} SET default_transaction_read_only = on"}, []string{"ALTER ROLE {} RESET default_transaction_read_only"},
+			[]string{"ALTER ROLE {} SET default_transaction_read_only = on"},
+			[]string{"ALTER ROLE {} RESET default_transaction_read_only"},
 			"SQLSTATE 25006", false,
 		},
 		"no room for what is copied": {
-			[]string{"ALTER ROLE {} CONNECTION LIMIT 0"}, []string{"ALTER ROLE {} CONNECTION LIMIT -1"},
+			[]string{"ALTER ROLE {} CONNECTION LIMIT 0"},
+			[]string{"ALTER ROLE {} CONNECTION LIMIT -1"},
 			`SQLSTATE 53300: too many connections for role`, false,
 		},
 		"a wrong password": {
@@ -59,17 +66,20 @@ func TestErrorsAreClassifiedByCode(t *testing.T) {
 				"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not %', NEW.detail; END $$",
 				"CREATE TRIGGER refuse BEFORE INSERT ON loyalty.dead_letters FOR EACH ROW EXECUTE FUNCTION refuse()",
 			},
-			[]string{"DROP TRIGGER refuse ON loyalty.dead_letters"}, "SQLSTATE P0001; see the server's log", false,
+			[]string{"DROP TRIGGER refuse ON loyalty.dead_letters"},
+			"SQLSTATE P0001; see the server's log", false,
 		},
 		"a trigger that quotes a value as SQL": {
 			[]string{
 				"CREATE FUNCTION run() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE NEW.detail; RETURN NEW; END $$",
 				"CREATE TRIGGER run BEFORE INSERT ON loyalty.dead_letters FOR EACH ROW EXECUTE FUNCTION run()",
 			},
-			[]string{"DROP TRIGGER run ON loyalty.dead_letters"}, "SQLSTATE 42601; see the server's log", false,
+			[]string{"DROP TRIGGER run ON loyalty.dead_letters"},
+			"SQLSTATE 42601; see the server's log", false,
 		},
 		"a check": {
-			[]string{"ALTER TABLE loyalty.dead_letters ADD CONSTRAINT mine CHECK (detail = '')"}, []string{"ALTER TABLE loyalty.dead_letters DROP CONSTRAINT mine"},
+			[]string{"ALTER TABLE loyalty.dead_letters ADD CONSTRAINT mine CHECK (detail = '')"},
+			[]string{"ALTER TABLE loyalty.dead_letters DROP CONSTRAINT mine"},
 			"row_refused: table dead_letters, constraint mine: SQLSTATE 23514", true,
 		},
 		"a check when all is done": {
@@ -77,26 +87,32 @@ func TestErrorsAreClassifiedByCode(t *testing.T) {
 				"CREATE TABLE loyalty.other (id text PRIMARY KEY)",
 				"ALTER TABLE loyalty.dead_letters ADD CONSTRAINT known FOREIGN KEY (detail) REFERENCES loyalty.other DEFERRABLE INITIALLY DEFERRED",
 			},
-			[]string{"ALTER TABLE loyalty.dead_letters DROP CONSTRAINT known"}, "row_refused: table dead_letters, constraint known: SQLSTATE 23503", true,
+			[]string{"ALTER TABLE loyalty.dead_letters DROP CONSTRAINT known"},
+			"row_refused: table dead_letters, constraint known: SQLSTATE 23503", true,
 		},
 		"a unique index": {
-			[]string{"CREATE UNIQUE INDEX alike ON loyalty.dead_letters (left(detail, 1))"}, []string{"DROP INDEX loyalty.alike"},
+			[]string{"CREATE UNIQUE INDEX alike ON loyalty.dead_letters (left(detail, 1))"},
+			[]string{"DROP INDEX loyalty.alike"},
 			"row_refused: table dead_letters, constraint alike: SQLSTATE 23505", true,
 		},
 		"not null": {
-			[]string{"ALTER TABLE loyalty.dead_letters ALTER kafka_offset SET NOT NULL"}, []string{"ALTER TABLE loyalty.dead_letters ALTER kafka_offset DROP NOT NULL"},
+			[]string{"ALTER TABLE loyalty.dead_letters ALTER kafka_offset SET NOT NULL"},
+			[]string{"ALTER TABLE loyalty.dead_letters ALTER kafka_offset DROP NOT NULL"},
 			"row_refused: table dead_letters, column kafka_offset: SQLSTATE 23502", true,
 		},
 		"too short": {
-			[]string{"ALTER TABLE loyalty.dead_letters ALTER detail TYPE varchar(5)"}, []string{"ALTER TABLE loyalty.dead_letters ALTER detail TYPE text"},
+			[]string{"ALTER TABLE loyalty.dead_letters ALTER detail TYPE varchar(5)"},
+			[]string{"ALTER TABLE loyalty.dead_letters ALTER detail TYPE text"},
 			"row_refused: table dead_letters: SQLSTATE 22001", true,
 		},
 		"a computed column": {
-			[]string{"ALTER TABLE loyalty.dead_letters ADD n int GENERATED ALWAYS AS (detail::int) STORED"}, []string{"ALTER TABLE loyalty.dead_letters DROP n"},
+			[]string{"ALTER TABLE loyalty.dead_letters ADD n int GENERATED ALWAYS AS (detail::int) STORED"},
+			[]string{"ALTER TABLE loyalty.dead_letters DROP n"},
 			"row_refused: table dead_letters: SQLSTATE 22P02", true,
 		},
 		"too long for an index": {
-			[]string{"CREATE INDEX long ON loyalty.dead_letters ((detail || (SELECT_SEED())))"}, []string{"DROP INDEX loyalty.long"},
+			[]string{"CREATE INDEX long ON loyalty.dead_letters ((detail || (SELECT_SEED())))"},
+			[]string{"DROP INDEX loyalty.long"},
 			"row_refused: table dead_letters, constraint long: SQLSTATE 54000", true,
 		},
 	} {

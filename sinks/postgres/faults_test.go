@@ -196,7 +196,7 @@ func TestConcurrentWritersOfTheSameEvents(t *testing.T) {
 	for w := range writers {
 		sink := openSink(t, cfg)
 		writing.Go(func() {
-			random := rand.New(rand.NewPCG(1, uint64(w)))
+			random := rand.New(rand.NewPCG(1, uint64(w))) //nolint:gosec // The orders are to be the same every time.
 			for round := range rounds {
 				var rows []schema.Row
 				for _, n := range random.Perm(events) {
@@ -305,12 +305,12 @@ func TestServerCannotWriteItsFiles(t *testing.T) {
 	}
 	conn := connectTo(t, own)
 	dir := filepath.Join(own.DataDir(), "base", text(t, conn, "SELECT oid FROM pg_database WHERE datname = current_database()"))
-	if err := os.Chmod(dir, 0o500); err != nil {
+	if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // It is a directory.
 		t.Fatal(err)
 	}
 	err := sink.Write(t.Context(), numbered(table, 0, 10))
-	if cerr := os.Chmod(dir, 0o700); cerr != nil {
-		t.Fatal(cerr)
+	if restored := os.Chmod(dir, 0o700); restored != nil { //nolint:gosec // It is a directory.
+		t.Fatal(restored)
 	}
 	expectTransient(t, err)
 	if !strings.Contains(err.Error(), "SQLSTATE 42501") {
@@ -318,6 +318,22 @@ func TestServerCannotWriteItsFiles(t *testing.T) {
 	}
 	write(t, sink, numbered(table, 0, 10))
 	expectStored(t, conn, table, 10)
+}
+
+// A server that has no room for what a batch needs is waited for.
+func TestServerHasNoRoom(t *testing.T) {
+	cfg := newWarehouse(t)
+	table, conn := factTable(t, "points"), connect(t, cfg)
+	execute(t, conn, "ALTER ROLE "+cfg.Username+" SET work_mem = '64kB'", "ALTER ROLE "+cfg.Username+" SET temp_file_limit = '64kB'")
+	sink := openSink(t, cfg)
+	err := sink.Write(t.Context(), numbered(table, 0, 5000))
+	expectTransient(t, err)
+	if !strings.Contains(err.Error(), "SQLSTATE 53400: temporary file size exceeds temp_file_limit") {
+		t.Errorf("Write returns %v", err)
+	}
+	execute(t, conn, "ALTER ROLE "+cfg.Username+" RESET temp_file_limit")
+	write(t, sink, numbered(table, 0, 5000)) // In a session of its own.
+	expectStored(t, conn, table, 5000)
 }
 
 // A COMMIT is on the disk also where the server does not insist.

@@ -294,14 +294,14 @@ func (s *Server) signal(signal syscall.Signal) error {
 // children returns the processes that the server has started.
 func (s *Server) children() (pids []int, err error) {
 	pid := strconv.Itoa(s.process.Pid)
-	listed, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children"))
+	listed, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children")) //nolint:gosec // It is one of the kernel.
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // It has ended.
 	}
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	for _, field := range strings.Fields(string(listed)) {
+	for field := range strings.FieldsSeq(string(listed)) {
 		child, err := strconv.Atoi(field)
 		if err != nil {
 			return nil, fmt.Errorf("postgres: processes of the server: %w", err)
