@@ -88,9 +88,9 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 	}
 	defer s.writes.Release(1)
 	e := t.encoders.Get().(*encoder)
-	defer t.encoders.Put(e)
 	rows, err := e.encode(b)
 	if err != nil {
+		t.encoders.Put(e)
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
@@ -103,8 +103,9 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 	session := conn.Conn().PgConn()
 	if err := s.transfer(ctx, session, t, rows); err != nil {
 		s.giveUp(ctx, session, err)
-		return err
+		return err // After a COPY that was cut off the driver may still read the rows, so that the encoder is not used again.
 	}
+	t.encoders.Put(e)
 	return nil
 }
 
