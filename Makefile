@@ -97,3 +97,7 @@ kafka: ## Run Apache Kafka on this machine, until Ctrl-C; needs Java 17 and Mave
 .PHONY: test-kafka
 test-kafka: ## Run the tests against Apache Kafka; needs Java 17 and Maven
 	go test -race -tags apachekafka -count=1 -timeout 20m ./connector/apachekafka/...
+
+.PHONY: test-postgres
+test-postgres: ## Run the tests against PostgreSQL; needs Debian's package postgresql
+	go test -race -tags postgres -count=1 -timeout 20m ./sinks/postgres/...

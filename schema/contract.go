@@ -129,13 +129,19 @@ const (
 )
 
 // FactTable returns the table that the contract's rows fill: the envelope's
-// columns, the fields' columns in their order, normalized_at and retracted.
+// columns, the fields' columns in their order, normalized_at and retracted. Its
+// key is the sorting key of the built-in contracts' tables.
 func (c *Contract) FactTable() *Table {
 	t := &Table{Topic: c.Topic, Name: c.Table, Doc: c.Doc, Columns: slices.Clone(envelope)}
 	for i := range c.Fields {
 		t.Columns = c.Fields[i].appendColumns(t.Columns, "", false)
 	}
 	t.Columns = append(t.Columns, closing...)
+	for _, name := range []string{"event_id", "shop_id", c.Key, "updated_at"} {
+		if t.Index(name) >= 0 {
+			t.Key = append(t.Key, name)
+		}
+	}
 	return t
 }
 

@@ -86,6 +86,10 @@ type Table struct {
 	// Doc is one sentence for the data dictionary and ClickHouse's comment.
 	Doc     string
 	Columns []Column
+	// Key are the columns that tell the row of one event from any other's: of
+	// several rows that are alike in them the latest counts. It is empty where
+	// every row counts.
+	Key []string
 }
 
 // Index returns the position of the named column, or -1.

@@ -86,6 +86,22 @@ func Extremes(table *schema.Table) []schema.Row {
 	return all
 }
 
+// dropNUL takes the character U+0000 out of the texts, but not out of bytes.
+func dropNUL(table *schema.Table, rows []schema.Row) {
+	drop := func(v *schema.Value) { v.Text = strings.ReplaceAll(v.Text, "\x00", "") }
+	for _, row := range rows {
+		for i := range row {
+			if table.Columns[i].Type != schema.String {
+				continue
+			}
+			drop(&row[i])
+			for k := range row[i].List {
+				drop(&row[i].List[k])
+			}
+		}
+	}
+}
+
 func extreme(c schema.Column, n int) schema.Value {
 	if c.Array {
 		v := schema.Value{Set: true}
