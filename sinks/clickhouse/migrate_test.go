@@ -15,7 +15,7 @@ import (
 	"loyaltyhouse/sinks/sinktest"
 )
 
-const newest = 4
+const newest = 5
 
 func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 	cfg := newConfig(t)
@@ -30,15 +30,15 @@ func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 		t.Errorf("the newest version is %d, want %d", got, newest)
 	}
 	expectStatus(t, m, 0)
-	for _, want := range []string{"from 0 to 4", "from 4 to 4"} {
+	for _, want := range []string{"from 0 to 5", "from 5 to 5"} {
 		before, after, err := m.Up(t.Context())
 		if got := fmt.Sprintf("from %d to %d", before, after); err != nil || got != want {
 			t.Errorf("Up goes %s with error %v, want %s", got, err, want)
 		}
 	}
 	expectStatus(t, m, newest)
-	if got := tables(); got != "14" {
-		t.Errorf("there are %s tables and views, want 6 and 8", got)
+	if got := tables(); got != "26" {
+		t.Errorf("there are %s tables and views, want 6 and 20", got)
 	}
 	for range 2 {
 		if err := m.Down(); err != nil {
@@ -92,7 +92,7 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 // A process that is killed in the middle of a migration leaves a mark. The next
 // one begins that migration again, whichever way it goes.
 func TestMigrationThatStoppedHalfWay(t *testing.T) {
-	for _, version := range []int{1, 2, 4} {
+	for _, version := range []int{1, 2, 4, 5} {
 		cfg := newWarehouse(t)
 		m := newMigrator(t, cfg)
 		defer func() { _ = m.Close() }()
@@ -199,7 +199,7 @@ func TestTablesAreStoredAsDesigned(t *testing.T) {
 	cfg := newWarehouse(t)
 	got := text(t, connect(t), "name; engine_full", "FROM system.tables WHERE database = ? AND engine LIKE '%MergeTree' AND name != 'schema_migrations' ORDER BY name", cfg.Database)
 	const replacing = "ReplacingMergeTree(normalized_at) PARTITION BY toYYYYMM(updated_at) ORDER BY (shop_id, %s, updated_at, event_id) " +
-		"SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192"
+		"SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1"
 	want := strings.Join([]string{
 		"dead_letters, MergeTree PARTITION BY toYYYYMM(received_at) ORDER BY (stage, reason, received_at) SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192",
 		"fact_customer_changes, " + fmt.Sprintf(replacing, "customer_id"),
