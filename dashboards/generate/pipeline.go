@@ -100,6 +100,12 @@ func pipeline() board {
 					`count(count by (version) (loyaltyhouse_build_info))`)),
 			},
 			{
+				alarm(12, "Configurations refused", "Processes whose last reload of the configuration was refused, as of now: they go on with the one before.", whole, 1, 1, promNow("processes",
+					`count(loyaltyhouse_config_last_reload_successful == 0) or vector(0)`)),
+				number(12, "Configurations read again", "Reloads of the configuration since the processes started, those that were refused too.", whole, blue, promNow("reloads",
+					`sum(loyaltyhouse_config_reloads_total) or vector(0)`)),
+			},
+			{
 				lines(8, 8, "Memory", "Memory that each process has from the system, as the kernel counts it.", size, "",
 					promQuery("A", "{{instance}}", `process_resident_memory_bytes{job="connector"}`)),
 				lines(8, 8, "Go heap", "Bytes of live and not yet collected objects, by process.", size, "",

@@ -6,6 +6,9 @@
 -- passes a month of one part through as it is: no month is merged with another,
 -- since updated_at, which decides the month, is in the sorting key. See
 -- docs/adr/0010-final-by-partition.md.
+--
+-- A question about very many customers is answered with files rather than with more
+-- memory than a query may have: max_bytes_before_external_group_by.
 
 ALTER TABLE fact_points MODIFY SETTING min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
@@ -26,7 +29,8 @@ SELECT
     -sumIf(e.points_delta, e.points_delta < 0) AS burned,
     sum(e.points_delta) AS net
 FROM points AS e
-GROUP BY shop_id, day, updated_scene;
+GROUP BY shop_id, day, updated_scene
+SETTINGS max_bytes_before_external_group_by = 1000000000;
 
 CREATE OR REPLACE VIEW points_daily AS
 SELECT
@@ -39,23 +43,27 @@ SELECT
     sum(e.points_delta) AS net,
     if(earned > 0, burned / earned, NULL) AS redemption_rate
 FROM points AS e
-GROUP BY shop_id, day;
+GROUP BY shop_id, day
+SETTINGS max_bytes_before_external_group_by = 1000000000;
 
--- The balance is found as points_balances finds it. Points that run out first are
--- spent first, so that the balance lies on the lots that run out last. What the lots
--- that outlive the next 30 days cannot hold of it runs out within them. So sums over
--- the lots are enough, and no list of them is kept.
+-- The balance is found as points_balances finds it. A list of tuples would grow with
+-- the events, for whenever a later event comes the list before it is left behind in
+-- memory. A set of numbers is not: in 256 bits the balance after, the delta and the
+-- event_id of the latest millisecond that tells a balance are packed.
+--
+-- Points that run out first are spent first, so that the balance lies on the lots
+-- that run out last. What the lots that outlive the next 30 days cannot hold of it
+-- runs out within them. So sums over the lots are enough, and no list is kept of them.
 --
 -- told:     (balance after, balance before, event_id) of the latest millisecond that tells one
 -- untold:   (updated_at, delta) of every event that tells none
 -- lots:     points of all lots that have not run out
 -- until_30: points of those lots that run out within 30 days
---
--- With very many customers the aggregation goes on in files, lest it exceed a
--- query's memory.
 
 CREATE OR REPLACE VIEW points_members AS
-WITH arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known
+WITH
+    arrayMap(e -> (toInt64(bitShiftRight(e, 192)), toInt64(bitShiftRight(e, 192)) - toInt64(bitShiftRight(e, 128)), toUInt128(e)), packed) AS told,
+    arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known
 SELECT
     shop_id,
     buyer_id,
@@ -79,9 +87,10 @@ FROM
         e.shop_id AS shop_id,
         e.buyer_id AS buyer_id,
         maxIf(e.updated_at, e.points_balance IS NOT NULL) AS told_at,
-        groupArrayArgMaxIf(
-            (assumeNotNull(e.points_balance), assumeNotNull(e.points_balance) - e.points_delta, e.event_id),
-            e.updated_at, e.points_balance IS NOT NULL) AS told,
+        groupUniqArrayArgMaxIf(
+            bitShiftLeft(toUInt256(toUInt64(assumeNotNull(e.points_balance))), 192)
+                + bitShiftLeft(toUInt256(toUInt64(e.points_delta)), 128) + reinterpretAsUInt128(e.event_id),
+            e.updated_at, e.points_balance IS NOT NULL) AS packed,
         groupArrayIf((e.updated_at, e.points_delta), e.points_balance IS NULL) AS untold,
         sumIf(e.points_delta, e.points_delta > 0) AS earned,
         -sumIf(e.points_delta, e.points_delta < 0) AS burned,
@@ -235,12 +244,15 @@ SELECT
     -sumIf(e.balance_delta_cents, e.balance_delta_cents < 0) AS used_cents,
     sum(e.balance_delta_cents) AS net_cents
 FROM store_credits AS e
-GROUP BY shop_id, day, update_reason;
+GROUP BY shop_id, day, update_reason
+SETTINGS max_bytes_before_external_group_by = 1000000000;
 
 -- As points_members.
 
 CREATE OR REPLACE VIEW store_credit_members AS
-WITH arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known
+WITH
+    arrayMap(e -> (toInt64(bitShiftRight(e, 192)), toInt64(bitShiftRight(e, 192)) - toInt64(bitShiftRight(e, 128)), toUInt128(e)), packed) AS told,
+    arrayReverseSort(e -> (countEqual(told.1, e.1) > countEqual(told.2, e.1), e.3), told)[1] AS known
 SELECT
     shop_id,
     buyer_id,
@@ -263,9 +275,10 @@ FROM
         e.shop_id AS shop_id,
         e.buyer_id AS buyer_id,
         maxIf(e.updated_at, e.current_balance_cents IS NOT NULL) AS told_at,
-        groupArrayArgMaxIf(
-            (assumeNotNull(e.current_balance_cents), assumeNotNull(e.current_balance_cents) - e.balance_delta_cents, e.event_id),
-            e.updated_at, e.current_balance_cents IS NOT NULL) AS told,
+        groupUniqArrayArgMaxIf(
+            bitShiftLeft(toUInt256(toUInt64(assumeNotNull(e.current_balance_cents))), 192)
+                + bitShiftLeft(toUInt256(toUInt64(e.balance_delta_cents)), 128) + reinterpretAsUInt128(e.event_id),
+            e.updated_at, e.current_balance_cents IS NOT NULL) AS packed,
         groupArrayIf((e.updated_at, e.balance_delta_cents), e.current_balance_cents IS NULL) AS untold,
         sumIf(e.balance_delta_cents, e.balance_delta_cents > 0) AS issued_cents,
         -sumIf(e.balance_delta_cents, e.balance_delta_cents < 0) AS used_cents,
@@ -309,7 +322,8 @@ SELECT
     -sumIf(e.balance_delta_cents, e.balance_delta_cents < 0) AS decreased_cents,
     sum(e.balance_delta_cents) AS net_cents
 FROM gift_cards AS e
-GROUP BY shop_id, day, scene_type;
+GROUP BY shop_id, day, scene_type
+SETTINGS max_bytes_before_external_group_by = 1000000000;
 
 -- Balance, holder, original value and expiry are found as gift_card_balances finds
 -- them. SHOPLINE does not say how a card is enabled again, so that a card which has

@@ -58,7 +58,11 @@ func documents(tables []*schema.Table) []document {
 		all = append(all, d)
 	}
 	for _, v := range schema.Views(tables) {
-		all = append(all, document{name: v.Name, doc: v.Doc, columns: v.Columns})
+		d := document{name: v.Name, doc: v.Doc, columns: v.Columns}
+		if v.Cached() {
+			d.columns = nil // A refresh makes them anew, without their comments.
+		}
+		all = append(all, d)
 	}
 	return all
 }

@@ -296,7 +296,9 @@ func TestCustomer360(t *testing.T) {
 		t.Errorf("other customers (-want +got):\n%s", diff)
 	}
 	w.insert(t, factTable("fact_points"), retracted(facts["fact_points"][0], 1_000_000_000_000), retracted(facts["fact_points"][1], 1_000_000_000_000))
-	want = slices.DeleteFunc(want, func(line string) bool { return strings.HasPrefix(line, "2, all") || strings.HasPrefix(line, "1, points") })
+	want = slices.DeleteFunc(want, func(line string) bool {
+		return strings.HasPrefix(line, "2, all") || strings.HasPrefix(line, "1, points")
+	})
 	if diff := cmp.Diff(want, strings.Split(w.ask(t, columns, "customer_360", "1"), "\n")); diff != "" {
 		t.Errorf("other customers after a retraction (-want +got):\n%s", diff)
 	}

@@ -42,13 +42,22 @@ func TestGaps(t *testing.T) {
 		{"an event is missing", []change{{1, 10, told(10), "a"}, {3, 5, told(22), "c"}, {4, 1, told(23), "d"}}, []gap{{0, 1, 15, 22, 7}}},
 		{"a redemption is missing", []change{{1, 10, told(10), "a"}, {3, 5, told(12), "c"}}, []gap{{0, 1, 15, 12, -3}}},
 		{"two are missing, in one place", []change{{1, 10, told(10), "a"}, {5, 5, told(45), "c"}}, []gap{{0, 1, 15, 45, 30}}},
-		{"two are missing, in two places, and cancel out", []change{{1, 10, told(10), "a"}, {3, 5, told(25), "c"}, {5, 5, told(20), "e"}},
-			[]gap{{0, 1, 15, 25, 10}, {1, 2, 30, 20, -10}}},
+		{
+			"two are missing, in two places, and cancel out",
+			[]change{{1, 10, told(10), "a"}, {3, 5, told(25), "c"}, {5, 5, told(20), "e"}},
+			[]gap{{0, 1, 15, 25, 10}, {1, 2, 30, 20, -10}},
+		},
 		{"one event took effect twice", []change{{1, 10, told(10), "a"}, {2, 5, told(20), "b"}, {3, 1, told(21), "c"}}, []gap{{0, 1, 15, 20, 5}}},
-		{"one effect was told by two events", []change{{1, 10, told(10), "a"}, {2, 5, told(15), "b"}, {3, 5, told(15), "b"}, {4, 1, told(16), "c"}},
-			[]gap{{1, 2, 20, 15, -5}}},
-		{"two events have each other's time", []change{{1, 10, told(10), "a"}, {2, 3, told(18), "c"}, {3, 5, told(15), "b"}, {4, 1, told(19), "d"}},
-			[]gap{{0, 1, 13, 18, 5}, {1, 2, 23, 15, -8}, {2, 3, 16, 19, 3}}},
+		{
+			"one effect was told by two events",
+			[]change{{1, 10, told(10), "a"}, {2, 5, told(15), "b"}, {3, 5, told(15), "b"}, {4, 1, told(16), "c"}},
+			[]gap{{1, 2, 20, 15, -5}},
+		},
+		{
+			"two events have each other's time",
+			[]change{{1, 10, told(10), "a"}, {2, 3, told(18), "c"}, {3, 5, told(15), "b"}, {4, 1, told(19), "d"}},
+			[]gap{{0, 1, 13, 18, 5}, {1, 2, 23, 15, -8}, {2, 3, 16, 19, 3}},
+		},
 		{"untold between", []change{{1, 10, told(10), "a"}, {2, 5, null, "b"}, {3, 1, told(16), "c"}}, nil},
 		{"missing beside an untold one", []change{{1, 10, told(10), "a"}, {2, 5, null, "b"}, {4, 1, told(20), "c"}}, []gap{{0, 2, 16, 20, 4}}},
 		{"untold at the ends", []change{{1, 10, null, "a"}, {2, 5, told(100), "b"}, {3, 5, null, "c"}}, nil},
@@ -60,14 +69,23 @@ func TestGaps(t *testing.T) {
 		{"circles on a way", []change{{1, 10, told(10), "a"}, {2, 5, told(15), "b"}, {2, -5, told(10), "c"}, {2, 5, told(15), "b"}, {2, 0, told(15), "b"}, {2, 7, told(22), "d"}}, nil},
 		{"nothing changed within a millisecond", []change{{1, 0, told(10), "a"}, {1, 0, told(10), "a"}, {2, 1, told(11), "a"}}, nil},
 		{"missing before a circle", []change{{1, 10, told(10), "a"}, {3, 5, told(25), "b"}, {3, -5, told(20), "c"}, {4, 1, told(26), "d"}}, []gap{{0, 2, 5, 20, 15}}},
-		{"missing within a millisecond", []change{{1, 100, told(100), "a"}, {2, 10, told(110), "b"}, {2, -5, told(125), "d"}, {3, 1, told(126), "e"}},
-			[]gap{{1, 2, 105, 125, 20}}},
+		{
+			"missing within a millisecond",
+			[]change{{1, 100, told(100), "a"}, {2, 10, told(110), "b"}, {2, -5, told(125), "d"}, {3, 1, told(126), "e"}},
+			[]gap{{1, 2, 105, 125, 20}},
+		},
 		{"missing before a millisecond that ends in itself", []change{{1, 100, told(100), "a"}, {3, 1, told(121), "b"}, {3, 2, told(123), "c"}}, []gap{{0, 1, 101, 121, 20}}},
-		{"one effect was told by two events of a millisecond, the last of all", []change{{1, 100, told(100), "a"}, {2, 10, told(110), "b"}, {2, 10, told(110), "b"}},
-			[]gap{{-1, -1, 120, 110, -10}}},
+		{
+			"one effect was told by two events of a millisecond, the last of all",
+			[]change{{1, 100, told(100), "a"}, {2, 10, told(110), "b"}, {2, 10, told(110), "b"}},
+			[]gap{{-1, -1, 120, 110, -10}},
+		},
 		{"told and untold within a millisecond", []change{{1, 100, told(100), "a"}, {2, 10, told(115), "b"}, {2, 5, null, "c"}, {3, 1, told(116), "d"}}, nil},
-		{"missing, and told and untold within a millisecond", []change{{1, 100, told(100), "a"}, {2, 10, told(125), "b"}, {2, 5, null, "c"}, {3, 1, told(126), "d"}},
-			[]gap{{0, 3, 116, 126, 10}}},
+		{
+			"missing, and told and untold within a millisecond",
+			[]change{{1, 100, told(100), "a"}, {2, 10, told(125), "b"}, {2, 5, null, "c"}, {3, 1, told(126), "d"}},
+			[]gap{{0, 3, 116, 126, 10}},
+		},
 		{"below zero", []change{{1, -10, told(-10), "a"}, {2, -3, told(-15), "b"}}, []gap{{0, 1, -13, -15, -2}}},
 		{"months apart", []change{{1, 1, told(1), "a"}, {40 * 86400_000, 1, told(2), "b"}, {80 * 86400_000, 1, told(4), "c"}}, []gap{{1, 2, 3, 4, 1}}},
 		{"as much as a number holds", []change{{1, 1, told(math.MaxInt64), "a"}, {2, -math.MaxInt64, told(0), "b"}, {3, math.MinInt64, told(math.MinInt64), "c"}}, nil},
@@ -135,9 +153,7 @@ func TestGaps(t *testing.T) {
 // resends.
 func (w *warehouse) deliver(t testing.TB, rt *rapid.T, table string, rows []schema.Row) {
 	t.Helper()
-	for _, row := range rapid.SliceOfN(rapid.SampledFrom(rows), 0, 5).Draw(rt, "resends") {
-		rows = append(rows, row)
-	}
+	rows = append(rows, rapid.SliceOfN(rapid.SampledFrom(rows), 0, 5).Draw(rt, "resends")...)
 	rows = rapid.Permutation(rows).Draw(rt, "order")
 	for len(rows) > 0 {
 		n := rapid.IntRange((len(rows)+2)/3, len(rows)).Draw(rt, "batch")

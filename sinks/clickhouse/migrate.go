@@ -175,17 +175,18 @@ func (m *Migrator) setTTL(ctx context.Context, conn driver.Conn) error {
 }
 
 // setRefresh alters the views whose interval is another than the configured one.
+// ClickHouse writes an interval in its own words, as in 5 MINUTE.
 func (m *Migrator) setRefresh(ctx context.Context, conn driver.Conn) error {
-	schedule := fmt.Sprintf("REFRESH AFTER %d SECOND", m.cfg.RefreshInterval/time.Second)
+	seconds := int64(m.cfg.RefreshInterval / time.Second)
 	for _, v := range schema.Views(nil) {
 		if !v.Cached() {
 			continue
 		}
-		var differ uint64
-		err := conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = ? AND name = ? AND position(create_table_query, ?) = 0",
-			m.cfg.Database, v.Name, schedule).Scan(&differ)
-		if err == nil && differ > 0 {
-			err = conn.Exec(ctx, "ALTER TABLE `"+m.cfg.Database+"`.`"+v.Name+"` MODIFY "+schedule)
+		var present float64
+		err := conn.QueryRow(ctx, `SELECT parseTimeDelta(lower(extract(create_table_query, 'REFRESH AFTER ((?:[0-9]+ [A-Z]+ ?)+)')))
+FROM system.tables WHERE database = ? AND name = ?`, m.cfg.Database, v.Name).Scan(&present)
+		if err == nil && present != float64(seconds) {
+			err = conn.Exec(ctx, fmt.Sprintf("ALTER TABLE `%s`.`%s` MODIFY REFRESH AFTER %d SECOND", m.cfg.Database, v.Name, seconds))
 		}
 		if err != nil {
 			return fmt.Errorf("clickhouse: refresh interval of %s: %w", v.Name, err)
