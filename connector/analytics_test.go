@@ -1,0 +1,100 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"loyaltyhouse/connector/simulate"
+	"loyaltyhouse/schema"
+)
+
+var updateAnswers = flag.Bool("update", false, "write the answers in docs/analytics.md anew")
+
+const analyticsFile = "../docs/analytics.md"
+
+// example is a query of the page and, once it has been written, its answer.
+var example = regexp.MustCompile("(?s)```sql\n(.*?)\n```\n(?:\n```text\n.*?```\n)?")
+
+// Every query of the page for analysts is answered as the page says, on the
+// history that it names.
+func TestAnalystsQuestions(t *testing.T) {
+	p := freePorts(t)
+	file := embeddedConfig(t, p, t.TempDir())
+	end := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	const count = 6000
+	s := startService(t, file)
+	status, printed := connector(t, "simulate", "--config", file, "--history", "365d", "--end", end.Format(time.RFC3339), "--count", fmt.Sprint(count), "--to", "kafka")
+	if status != 0 {
+		t.Fatalf("exit status %d; it printed:\n%s", status, printed)
+	}
+	cfg := simulate.DefaultHistoryConfig()
+	cfg.Count, cfg.Customers, cfg.Span, cfg.End = count, simulate.HistoryCustomers(count), 365*24*time.Hour, end
+	g := simulate.New(cfg)
+	for more := true; more; {
+		_, more = g.Next()
+	}
+	reconciled(t, s.engine.get().Addr(), g)
+
+	ask := func(query string) string {
+		t.Helper()
+		url := fmt.Sprintf("http://127.0.0.1:%d/?database=loyalty&mutations_sync=2&output_format_pretty_row_numbers=0&output_format_pretty_color=0", p.http)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(query))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		answer, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != http.StatusOK {
+			t.Fatalf("%s\n%s", query, answer)
+		}
+		return string(answer)
+	}
+	// The event in the middle of one ledger is taken out of each table.
+	for table, ledger := range map[string]string{"fact_points": "shop_id, buyer_id", "fact_store_credits": "shop_id, buyer_id", "fact_gift_cards": "shop_id, gift_card_code"} {
+		ask(fmt.Sprintf(`ALTER TABLE %[1]s DELETE WHERE event_id IN (SELECT event_id FROM (
+			SELECT event_id, row_number() OVER w AS n, count() OVER (PARTITION BY %[2]s) AS events FROM %[1]s FINAL WINDOW w AS (PARTITION BY %[2]s ORDER BY updated_at, event_id)
+		) WHERE n = intDiv(events, 2) + 1 AND events > 2 ORDER BY events DESC, event_id LIMIT 1)`, table, ledger))
+	}
+
+	page, err := os.ReadFile(analyticsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := string(page)
+	want := example.ReplaceAllStringFunc(have, func(block string) string {
+		query := example.FindStringSubmatch(block)[1]
+		answer := ask(query + "\nFORMAT PrettyCompactMonoBlock")
+		if answer == "" {
+			t.Errorf("the answer is empty, which shows nothing:\n%s", query)
+		}
+		return "```sql\n" + query + "\n```\n\n```text\n" + answer + "```\n"
+	})
+	if *updateAnswers {
+		if err := os.WriteFile(analyticsFile, []byte(want), 0o644); err != nil { //nolint:gosec // A page that everybody reads.
+			t.Fatal(err)
+		}
+	} else if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("docs/analytics.md has other answers than the views (-views +page); run: go test ./connector -run Analysts -update\n%s", diff)
+	}
+	for _, v := range schema.Views(nil) {
+		if len(v.Columns) > 0 && !v.Cached() && !strings.HasSuffix(v.Name, "_balances") && !strings.Contains(have, "FROM "+v.Name) {
+			t.Errorf("docs/analytics.md asks nothing of %s", v.Name)
+		}
+	}
+}
