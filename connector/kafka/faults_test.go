@@ -27,6 +27,9 @@ func TestAnswerToAProduceIsLost(t *testing.T) {
 	client := b.join(t, 1, kafka.Options{Dial: l.dial})
 	producer := newProducer(t, client)
 	publish(t, producer, message("a", 0)) // So that the connection is there.
+	// kafka-go gives a connection back a moment after the answer. A new one would
+	// wait for the answer to its first words, and never send the message.
+	time.Sleep(200 * time.Millisecond)
 
 	l.poison(t, `{"name": "deaf", "type": "timeout", "stream": "downstream"}`)
 	published := make(chan error, 1)
