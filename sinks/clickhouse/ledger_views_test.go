@@ -402,7 +402,8 @@ func TestGiftCardLives(t *testing.T) {
 		},
 		answer{
 			"gift_card_lives", daysSince("first_redeemed_at") + "; " + daysSince("last_redeemed_at") + "; " + daysSince("expires_at") + "; " + daysSince("updated_at"),
-			"gift_card_code = 'refunded after use'", []string{"40, 10, -10, 10"},
+			"gift_card_code = 'refunded after use'",
+			[]string{"40, 10, -10, 10"},
 		},
 		answer{
 			"gift_card_liability", "shop_id; cards; active_cards; used_up_cards; expired_cards; disabled_cards; sold_cents; redeemed_cents; refunded_cents; disabled_cents; " +
