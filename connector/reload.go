@@ -83,7 +83,11 @@ func (s *service) reload(ctx context.Context, f *configFile) {
 	f.seen = digest(f.watched(s.cfg))
 	next, err := config.Load(f.path)
 	if err == nil {
-		err = s.reconfigure(ctx, next)
+		// What changes while the sinks change over is taken with the next look.
+		seen := digest(f.watched(next))
+		if err = s.reconfigure(ctx, next); err == nil {
+			f.seen = seen
+		}
 	}
 	if err != nil {
 		s.reloads.reloads.WithLabelValues("refused").Inc()
@@ -91,7 +95,6 @@ func (s *service) reload(ctx context.Context, f *configFile) {
 		s.log.LogAttrs(ctx, slog.LevelError, "the new configuration is refused, and the one before it stays in force", slog.Any("error", err))
 		return
 	}
-	f.seen = digest(f.watched(s.cfg))
 	s.reloads.reloads.WithLabelValues("applied").Inc()
 	s.reloads.current.Set(1)
 	names := make([]string, len(s.sinks))
@@ -102,7 +105,8 @@ func (s *service) reload(ctx context.Context, f *configFile) {
 }
 
 // reconfigure takes secrets and sinks over from next. Sinks that are as they were
-// go on undisturbed. Nothing has changed where it returns an error.
+// go on undisturbed. Where it returns an error nothing has changed, unless the
+// process is ending meanwhile.
 func (s *service) reconfigure(ctx context.Context, next *config.Config) (err error) {
 	if (next.Embedded == nil) != (s.cfg.Embedded == nil) {
 		return errors.New("embedded: cannot come or go while the connector runs; start it again")
@@ -121,6 +125,11 @@ func (s *service) reconfigure(ctx context.Context, next *config.Config) (err err
 	if keys := fixedDifferences(s.cfg, next); len(keys) > 0 {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "some of what has changed takes effect with the next start", slog.String("keys", strings.Join(keys, ", ")))
 	}
+	// From here on nothing can be wrong with it. A sink may take seconds to finish its
+	// batch; webhooks need not wait for that.
+	if s.receiver != nil {
+		s.receiver.SetSecrets(secrets)
+	}
 	for _, old := range slices.Clone(s.sinks) {
 		if slices.Contains(keep, old) {
 			continue
@@ -134,9 +143,6 @@ func (s *service) reconfigure(ctx context.Context, next *config.Config) (err err
 	for _, sink := range open {
 		s.startSink(sink) //nolint:contextcheck // What it starts outlives ctx: see service.work.
 		s.sinks = append(s.sinks, sink)
-	}
-	if s.receiver != nil {
-		s.receiver.SetSecrets(secrets)
 	}
 	merged := *s.cfg
 	merged.Sinks = next.Sinks
