@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,11 +66,22 @@ func TestAnalystsQuestions(t *testing.T) {
 		}
 		return string(answer)
 	}
-	// The event in the middle of one ledger is taken out of each table.
-	for table, ledger := range map[string]string{"fact_points": "shop_id, buyer_id", "fact_store_credits": "shop_id, buyer_id", "fact_gift_cards": "shop_id, gift_card_code"} {
-		ask(fmt.Sprintf(`ALTER TABLE %[1]s DELETE WHERE event_id IN (SELECT event_id FROM (
-			SELECT event_id, row_number() OVER w AS n, count() OVER (PARTITION BY %[2]s) AS events FROM %[1]s FINAL WINDOW w AS (PARTITION BY %[2]s ORDER BY updated_at, event_id)
-		) WHERE n = intDiv(events, 2) + 1 AND events > 2 ORDER BY events DESC, event_id LIMIT 1)`, table, ledger))
+	// Resends are still under way when every event is there, and would bring back
+	// what is taken out.
+	lag := regexp.MustCompile(`(?m)^loyaltyhouse_consumer_lag_records\{.*\} (\S+)$`)
+	eventually(t, "everything is delivered", func() bool {
+		_, metrics := get(t, p.adminURL("/metrics"))
+		partitions := lag.FindAllStringSubmatch(metrics, -1)
+		return len(partitions) > 0 && !slices.ContainsFunc(partitions, func(m []string) bool { return m[1] != "0" })
+	})
+	// The event in the middle of the longest ledger is taken out of each view.
+	for _, l := range []struct{ view, ledger string }{
+		{"points", "shop_id, buyer_id"}, {"store_credits", "shop_id, buyer_id"}, {"gift_cards", "shop_id, gift_card_code"},
+	} {
+		event := ask(fmt.Sprintf(`SELECT event_id FROM (
+			SELECT event_id, row_number() OVER (PARTITION BY %[2]s ORDER BY updated_at, event_id) AS n, count() OVER (PARTITION BY %[2]s) AS events FROM %[1]s
+		) WHERE n = intDiv(events, 2) + 1 ORDER BY events DESC, event_id LIMIT 1`, l.view, l.ledger))
+		ask(fmt.Sprintf("ALTER TABLE fact_%s DELETE WHERE event_id = '%s'", l.view, strings.TrimSpace(event)))
 	}
 
 	page, err := os.ReadFile(analyticsFile)
