@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,7 +121,8 @@ func runOnSmallDisk() {
 	os.Exit(0)
 }
 
-// fill takes all the room that is left, to the last byte.
+// fill takes all the room that is left, to the last byte, as quickly as a disk
+// writes: the programs on it keep a reserve for what they are writing meanwhile.
 func (d *smallDisk) fill() {
 	d.t.Helper()
 	file, err := os.OpenFile(filepath.Join(d.inside, "ballast"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -129,6 +131,7 @@ func (d *smallDisk) fill() {
 	}
 	defer file.Close()
 	for piece := make([]byte, 1<<20); len(piece) > 0; {
+		time.Sleep(10 * time.Millisecond)
 		if _, err := file.Write(piece); errors.Is(err, syscall.ENOSPC) {
 			piece = piece[:len(piece)/2]
 		} else if err != nil {

@@ -247,11 +247,15 @@ type settings struct {
 	MaxMemoryRatio    float64  `xml:"max_server_memory_usage_to_ram_ratio"`
 	MarkCacheBytes    int64    `xml:"mark_cache_size"`
 	PrimaryCacheBytes int64    `xml:"primary_index_cache_size"`
+	KeepFreeBytes     int64    `xml:"storage_configuration>disks>default>keep_free_space_bytes"`
 	SendCrashReports  bool     `xml:"send_crash_reports>enabled"`
 }
 
 func writeSettings(path, dir string, cfg ClickHouseConfig) error {
 	const cacheBytes = 256 << 20
+	// An INSERT or a merge that meets the end of the disk can be answered as stored
+	// with a file of its part left empty. One that would come near the end is refused.
+	const keepFreeBytes = 16 << 20
 	content, err := xml.MarshalIndent(settings{
 		Comment:           " Written anew at each start. ",
 		Path:              filepath.Join(dir, "data"),
@@ -265,6 +269,7 @@ func writeSettings(path, dir string, cfg ClickHouseConfig) error {
 		MaxMemoryRatio:    0.5,
 		MarkCacheBytes:    cacheBytes,
 		PrimaryCacheBytes: cacheBytes,
+		KeepFreeBytes:     keepFreeBytes,
 	}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("compose the engine's settings: %w", err)

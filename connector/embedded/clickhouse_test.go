@@ -109,6 +109,7 @@ func TestClickHouseSettings(t *testing.T) {
 	for query, want := range map[string]string{
 		"SELECT timezone()": "UTC",
 		"SELECT value FROM system.server_settings WHERE name = 'max_server_memory_usage'":                           strconv.Itoa(1 << 30),
+		"SELECT toString(keep_free_space) FROM system.disks WHERE name = 'default'":                                 "16777216",
 		"SELECT toString(countIf(line LIKE '%not-for-the-child%')) FROM file('/proc/self/environ', 'LineAsString')": "0",
 	} {
 		if got := queryText(t, clickHouse, query); got != want {
