@@ -22,6 +22,8 @@ import (
 type Service struct {
 	// Admin is the address of the admin port.
 	Admin string
+	// Customer and Shop are of a customer who has something of everything.
+	Customer, Shop string
 
 	dir     string
 	process *harness.Process
@@ -74,8 +76,8 @@ embedded:
 	if out, err := history.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("simulate: %w\n%s", err, out)
 	}
-	if err := refresh(ctx, native); err != nil {
-		return nil, fmt.Errorf("refresh the warehouse: %w", err)
+	if err := s.prepare(ctx, native); err != nil {
+		return nil, fmt.Errorf("prepare the warehouse: %w", err)
 	}
 	return s, nil
 }
@@ -93,9 +95,9 @@ func port(address string) string {
 	return port
 }
 
-// refresh waits until what was published is stored, and refreshes the views that
-// are otherwise refreshed every few minutes.
-func refresh(ctx context.Context, address string) error {
+// prepare waits until what was published is stored, refreshes the views that are
+// otherwise refreshed every few minutes, and chooses the customer.
+func (s *Service) prepare(ctx context.Context, address string) error {
 	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{address}, Auth: clickhouse.Auth{Database: "loyalty"}, ReadTimeout: patience})
 	if err != nil {
 		return err
@@ -118,5 +120,8 @@ func refresh(ctx context.Context, address string) error {
 			}
 		}
 	}
-	return nil
+	return conn.QueryRow(ctx, `SELECT customer_id, shop_id FROM customer_360
+WHERE points_burned > 0 AND gift_cards > 0 AND (shop_id, customer_id) IN (SELECT shop_id, buyer_id FROM store_credits)
+    AND customer_updated_at IS NOT NULL
+ORDER BY points_earned DESC, shop_id, customer_id LIMIT 1`).Scan(&s.Customer, &s.Shop)
 }
