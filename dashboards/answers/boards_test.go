@@ -75,90 +75,94 @@ func readsPrometheus(d *dashboards.Dashboard) bool {
 // check asks a dashboard everything, and returns what is wrong.
 func (b board) check(t *testing.T, d *dashboards.Dashboard) (wrong []string) {
 	t.Helper()
+	wrong = append(wrong, b.unpromised(d)...)
 	looks, err := looks(d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrong = append(wrong, b.unpromised(d)...)
 	page := newPage(d)
 	for i, c := range b.choices(d) {
-		complain := func(of, about string) {
-			wrong = append(wrong, fmt.Sprintf("%s, %s: %s", of, c.name, about))
+		complain := func(of string, about []string) {
+			for _, a := range about {
+				wrong = append(wrong, fmt.Sprintf("%s, %s: %s", of, c.name, a))
+			}
 		}
 		for _, panel := range d.Panels {
-			promise, ok := b.panels[panel.Title]
-			if !ok {
-				continue
-			}
-			var got struct {
-				Frames []*frame `json:"frames"`
-			}
-			if err := page.get(t.Context(), "/panels/"+strconv.Itoa(panel.ID), c.query(d), &got); err != nil {
-				complain(panel.Title, err.Error())
-				continue
-			}
-			if len(got.Frames) != 1 {
-				complain(panel.Title, fmt.Sprintf("it asks for %d things, and one is promised", len(got.Frames)))
-				continue
-			}
-			want, f := promise(played, c), got.Frames[0]
-			if f.TimeSeries != (panel.Type == "timeseries") {
-				complain(panel.Title, "its query is not of the type that the panel draws")
-			}
-			if i == 0 && want.empty() {
-				complain(panel.Title, "the programme has nothing for it to show")
-			}
-			differences := want.differences(f)
-			if len(f.Columns) == len(want.columns) && i == 0 {
-				differences = append(differences, looks[panel.ID].misfits(want, f)...)
-			}
-			for _, d := range differences {
-				complain(panel.Title, d)
+			if promise, ok := b.panels[panel.Title]; ok {
+				complain(panel.Title, page.checkPanel(t, panel, looks[panel.ID], promise, c, i == 0))
 			}
 		}
 		for name, offered := range b.variables {
-			var got struct {
-				Options []dashboards.Option `json:"options"`
-			}
-			if err := page.get(t.Context(), "/variables/"+name, c.query(d), &got); err != nil {
-				complain("the variable "+name, err.Error())
-				continue
-			}
-			var values []string
-			for _, o := range got.Options {
-				values = append(values, o.Value)
-			}
-			if want := offered(played, c); !slices.Equal(values, want) {
-				complain("the variable "+name, fmt.Sprintf("it offers %v, want %v", values, want))
-			}
+			complain("the variable "+name, page.checkVariable(t, name, offered(played, c), c))
 		}
-		for _, complaint := range b.checkAnnotations(t, page, c, i == 0) {
-			complain("the annotation "+complaint[0], complaint[1])
+		for name, promise := range b.annotations {
+			complain("the annotation "+name, page.checkAnnotation(t, name, promise, c, i == 0))
 		}
 	}
 	return wrong
 }
 
-func (b board) checkAnnotations(t *testing.T, page page, c choice, first bool) (wrong [][2]string) {
+// checkPanel compares what a panel says with its promise. As the dashboard opens,
+// no panel may be empty.
+func (p page) checkPanel(t *testing.T, panel *dashboards.Panel, l *look, promise promise, c choice, opens bool) []string {
 	t.Helper()
 	var got struct {
 		Frames []*frame `json:"frames"`
 	}
-	if err := page.get(t.Context(), "/annotations", c.query(page.dashboard), &got); err != nil {
-		return [][2]string{{"", err.Error()}}
+	if err := p.get(t.Context(), "/panels/"+strconv.Itoa(panel.ID), c.query(p.dashboard), &got); err != nil {
+		return []string{err.Error()}
 	}
-	for _, f := range got.Frames {
-		promise, ok := b.annotations[f.RefID]
-		if !ok {
-			continue
-		}
-		want := promise(played, c)
-		if first && want.empty() {
-			wrong = append(wrong, [2]string{f.RefID, "the programme has nothing for it to mark"})
-		}
-		for _, d := range want.differences(f) {
-			wrong = append(wrong, [2]string{f.RefID, d})
-		}
+	if len(got.Frames) != 1 {
+		return []string{fmt.Sprintf("it asks for %d things, and one is promised", len(got.Frames))}
+	}
+	want, f := promise(played, c), got.Frames[0]
+	wrong := want.differences(f)
+	if f.TimeSeries != (panel.Type == "timeseries") {
+		wrong = append(wrong, "its query is not of the type that the panel draws")
+	}
+	if opens && want.empty() {
+		wrong = append(wrong, "the programme has nothing for it to show")
+	}
+	if len(f.Columns) == len(want.columns) {
+		wrong = append(wrong, l.misfits(want, f)...)
+	}
+	return wrong
+}
+
+func (p page) checkVariable(t *testing.T, name string, want []string, c choice) []string {
+	t.Helper()
+	var got struct {
+		Options []dashboards.Option `json:"options"`
+	}
+	if err := p.get(t.Context(), "/variables/"+name, c.query(p.dashboard), &got); err != nil {
+		return []string{err.Error()}
+	}
+	var values []string
+	for _, o := range got.Options {
+		values = append(values, o.Value)
+	}
+	if !slices.Equal(values, want) {
+		return []string{fmt.Sprintf("it offers %v, want %v", values, want)}
+	}
+	return nil
+}
+
+func (p page) checkAnnotation(t *testing.T, name string, promise promise, c choice, opens bool) []string {
+	t.Helper()
+	var got struct {
+		Frames []*frame `json:"frames"`
+	}
+	if err := p.get(t.Context(), "/annotations", c.query(p.dashboard), &got); err != nil {
+		return []string{err.Error()}
+	}
+	i := slices.IndexFunc(got.Frames, func(f *frame) bool { return f.RefID == name })
+	if i < 0 {
+		return []string{"it is not there"}
+	}
+	want := promise(played, c)
+	wrong := want.differences(got.Frames[i])
+	if opens && want.empty() {
+		wrong = append(wrong, "the programme has nothing for it to mark")
 	}
 	return wrong
 }

@@ -94,7 +94,10 @@ func fill(ctx context.Context, address string) (err error) {
 	if err := played.store(ctx, sink); err != nil {
 		return err
 	}
-	return clickhouse.Refresh(ctx, warehouse, cfg.Database)
+	played.refreshing = time.Now()
+	err = clickhouse.Refresh(ctx, warehouse, cfg.Database)
+	played.refreshed = time.Now()
+	return err
 }
 
 // A page asks as the page of the connector does.

@@ -61,7 +61,11 @@ type letter struct {
 // in memory and in the warehouse, whatever the day. Its last delivery came a short
 // time ago.
 type programme struct {
-	now        time.Time
+	now time.Time
+	// refreshing is when the views named *_cached began to be refreshed, and refreshed
+	// when all were.
+	refreshing, refreshed time.Time
+
 	changes    map[string][]*change // by ledger, each event once
 	updates    []*update            // each once
 	deliveries []*delivery
@@ -70,15 +74,17 @@ type programme struct {
 	rows map[*schema.Table][]schema.Row // what the sink is given, in the order of arrival
 }
 
-// Every so many events of a ledger one is missing, and another does not tell its
-// balance.
+// Of so many events of a ledger, and updates of customers, one is lost; and another
+// event of a ledger does not tell its balance.
 const (
-	missingOneIn = 83
-	untoldOneIn  = 19
+	lostChangeOneIn = 61
+	lostUpdateOneIn = 9
+	untoldOneIn     = 19
 )
 
-// newProgramme plays a history of more than a year, and beside it an even mixture
-// of events in which much is late, doubled, bad or not told.
+// newProgramme plays a history of more than a year, beside it an even mixture of
+// events in which much is late, doubled, bad or not told, and a shop of which only
+// customers are known.
 func newProgramme(now time.Time) (*programme, error) {
 	history, mixture := simulate.DefaultHistoryConfig(), simulate.DefaultConfig()
 	history.Count, history.Customers, history.Shops = 7000, 160, 2
@@ -86,6 +92,8 @@ func newProgramme(now time.Time) (*programme, error) {
 	history.ResendRatio, history.OutOfOrderRatio, history.BadRatio = 0.06, 0.05, 0.01
 	mixture.Seed, mixture.Count, mixture.Customers, mixture.Shops = 7, 2500, 60, 2
 	mixture.Span = 200 * day
+	newcomer := mixture
+	newcomer.Seed, newcomer.Count, newcomer.Customers, newcomer.Shops = 8, 300, 20, 1
 
 	contracts, err := schema.Builtin()
 	if err != nil {
@@ -97,7 +105,10 @@ func newProgramme(now time.Time) (*programme, error) {
 	}
 	p := &programme{now: now, changes: map[string][]*change{}, rows: map[*schema.Table][]schema.Row{}}
 	s := scribe{programme: p, normalizer: normalizer, raw: schema.RawWebhooks(), dead: schema.DeadLetters(), known: map[string]any{}, told: map[string]int{}}
-	for _, d := range arrivals(history, mixture) {
+	onlyCustomers := only(arrivals(newcomer), func(d *simulate.Delivery) bool { return d.Table == simulate.TableCustomerChanges })
+	all := slices.Concat(arrivals(history), arrivals(mixture), onlyCustomers)
+	slices.SortStableFunc(all, func(a, b *simulate.Delivery) int { return cmp.Compare(a.AtMillis, b.AtMillis) })
+	for _, d := range all {
 		if err := s.receive(d); err != nil {
 			return nil, err
 		}
@@ -106,23 +117,17 @@ func newProgramme(now time.Time) (*programme, error) {
 	return p, nil
 }
 
-// arrivals are the signed deliveries of several histories in the order in which
-// they come.
-func arrivals(configs ...simulate.Config) []*simulate.Delivery {
-	var all []*simulate.Delivery
-	for _, cfg := range configs {
-		for g := simulate.New(cfg); ; {
-			d, ok := g.Next()
-			if !ok {
-				break
-			}
-			if d.Kind != simulate.KindBadSignature {
-				all = append(all, &d)
-			}
+// arrivals are the signed deliveries of a history.
+func arrivals(cfg simulate.Config) (all []*simulate.Delivery) {
+	for g := simulate.New(cfg); ; {
+		d, ok := g.Next()
+		if !ok {
+			return all
+		}
+		if d.Kind != simulate.KindBadSignature {
+			all = append(all, &d)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *simulate.Delivery) int { return cmp.Compare(a.AtMillis, b.AtMillis) })
-	return all
 }
 
 // A scribe writes deliveries down, in memory and as the rows of the warehouse.
@@ -130,12 +135,16 @@ type scribe struct {
 	*programme
 	normalizer *normalize.Normalizer
 	raw, dead  *schema.Table
-	known      map[string]any // by event: a *change, an *update, or missing
+	known      map[string]any // by event: a *change, an *update, or how it is lost
 	told       map[string]int // events by table
 }
 
-// missing is an event that never arrives.
-type missing struct{}
+// Ways of losing an event: one that never arrives, and one that does, and that a
+// replay takes back.
+type (
+	missing   struct{}
+	retracted struct{}
+)
 
 func (s *scribe) receive(d *simulate.Delivery) error {
 	came := normalize.Delivery{
@@ -154,6 +163,12 @@ func (s *scribe) receive(d *simulate.Delivery) error {
 		switch e := s.known[id].(type) {
 		case missing:
 			return nil
+		case retracted:
+			// Its row once more, of a later normalization, says so. Both are there.
+			again := slices.Clone(r.Row)
+			*again.NormalizedAt() = schema.IntValue(d.AtMillis + 1)
+			*again.Retracted() = schema.IntValue(1)
+			s.rows[r.Table] = append(s.rows[r.Table], again)
 		case *change:
 			e.received = came.ReceivedAt
 			if e.balance == nil {
@@ -187,14 +202,21 @@ var balanceColumn = map[string]string{
 func (s *scribe) event(id string, d *simulate.Delivery, r normalize.Result) any {
 	truth := &d.Truth
 	at := time.UnixMilli(truth.UpdatedAtMillis)
+	s.told[d.Table]++
+	lost := lostChangeOneIn
+	if truth.Profile != nil {
+		lost = lostUpdateOneIn
+	}
+	switch n := s.told[d.Table]; {
+	case n%(2*lost) == 0:
+		return missing{}
+	case n%lost == 0:
+		return retracted{}
+	}
 	if truth.Profile != nil {
 		u := &update{id: id, shop: truth.Account.ShopID, customer: truth.BuyerID, at: at, row: r.Row}
 		s.updates = append(s.updates, u)
 		return u
-	}
-	s.told[d.Table]++
-	if s.told[d.Table]%missingOneIn == 0 {
-		return missing{}
 	}
 	c := &change{
 		id: id, shop: truth.Account.ShopID, buyer: truth.BuyerID, code: truth.Code, scene: truth.Scene,

@@ -70,7 +70,7 @@ var trust = board{
 				"points_members", "points_cohorts", "points_segments", "store_credit_members", "gift_card_lives",
 				"customer_consents", "points_gaps", "store_credit_gaps", "gift_card_gaps", "reconciliation",
 			} {
-				a.add(name, between(0, time.Since(p.now).Seconds()+1))
+				a.add(name, between(time.Since(p.refreshed).Seconds()-1, time.Since(p.refreshing).Seconds()+1))
 			}
 			a.anyOrder = true // They are refreshed one after the other, or at once.
 			return a
