@@ -1,10 +1,12 @@
 package dashboards_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -389,64 +391,118 @@ func TestPipelineSaysWhatItPromises(t *testing.T) {
 			t.Errorf("there is no panel %q", title)
 		}
 	}
-	for name, s := range map[string]*site{"busy": busy(t), "healthy": working(t, 0)} {
+	everything := busy(t)
+	for _, s := range []*site{everything, working(t, 0)} {
 		for _, wrong := range s.wrong {
 			t.Errorf("nothing exposes %s", wrong)
 		}
-		scraped := s.scrape()
 		for _, p := range panels {
-			t.Run(name+"/"+p.Title, func(t *testing.T) {
-				promise, ok := pipelinePromises[p.Title]
-				if !ok {
-					t.Fatal("nothing is known of what this panel promises")
-				}
-				if field := p.FieldConfig.Defaults; field.Unit != promise.unit || field.Decimals == nil || *field.Decimals != promise.decimals {
-					t.Errorf("its numbers need the unit %s with %v decimals; they have %s", promise.unit, promise.decimals, field.Unit)
-				}
-				if len(p.FieldConfig.Overrides) > 0 {
-					t.Error("nothing is known of what its overrides are for")
-				}
-				want := promise.sizes(s)
-				if name == "busy" && len(want) == 0 {
-					t.Error("the site has nothing for it to show")
-				}
-				promise.check(t, s, scraped, p, want)
-			})
+			promise, ok := pipelinePromises[p.Title]
+			if !ok {
+				t.Errorf("nothing is known of what the panel %q promises", p.Title)
+				continue
+			}
+			for _, wrong := range promise.check(t.Context(), s, p) {
+				t.Errorf("%s: %s", p.Title, wrong)
+			}
+		}
+	}
+	for title, promise := range pipelinePromises {
+		if len(promise.sizes(everything)) == 0 {
+			t.Errorf("%s: the site has nothing for it to show", title)
 		}
 	}
 }
 
-// check compares every number of a panel with the one that it must be.
-func (p pipelinePromise) check(t *testing.T, s *site, from scraped, of panel, want sizes) {
-	t.Helper()
+// Every mistake in the panels is found.
+func TestMistakesInPipelineAreFound(t *testing.T) {
+	panels := decoded(t)["pipeline"].Panels
+	sites := []*site{busy(t), working(t, 0)}
+	for _, m := range []struct{ title, old, new string }{
+		{"Webhooks", "200", "503"},
+		{"Webhooks", "[5m]", "[1m]"},
+		{"Webhooks", "requests_total", "request_total"},
+		{"Webhooks", "{status", "{code"},
+		{"Answered 503", " or vector(0)", ""},
+		{"Refused signatures", "401", "403"},
+		{"Not delivered", "sum", "max"},
+		{"Oldest undelivered", "max", "sum"},
+		{"Out of reach", `{job="connector"}`, ""},
+		{"Out of reach", "== 0", "== 1"},
+		{"Requests by status", "rate(", "increase("},
+		{"Requests by status", "[$__rate_interval]", "[15m]"},
+		{"Requests by topic", `{status="200"}`, ""},
+		{"Requests by topic", "by (topic)", "by (instance)"},
+		{"Time to answer", "0.95", "0.9"},
+		{"Time to answer", "by (le)", "by (le, status)"},
+		{"In flight", "{{instance}}", "{{job}}"},
+		{"Became dead letters", "store_mismatches", "rejects"},
+		{"Publish errors", "topic, reason", "reason"},
+		{"Messages per publish", "_sum[", "_count["},
+		{"Oldest undelivered, by topic", "max by", "sum by"},
+		{"Rows stored", "rate(loyaltyhouse_sink_rows_total", "irate(loyaltyhouse_consumer_lag_records"},
+		{"Rows per batch", "batch_rows_bucket", "write_duration_seconds_bucket"},
+		{"Write errors", "{{kind}}", "{{reason}}"},
+		{"Consumer groups", "group_errors", "rebalances"},
+		{"Rows missing", "sum(loyaltyhouse_sink_missing_rows_total)", "sum(increase(loyaltyhouse_sink_missing_rows_total[10m]))"},
+		{"Builds", "by (version)", "by (instance)"},
+		{"Configurations refused", " == 0", ""},
+		{"Configurations read again", "sum", "count"},
+		{"Memory", `{job="connector"}`, ""},
+		{"Go heap", "heap_alloc", "heap_inuse"},
+	} {
+		p := panels[slices.IndexFunc(panels, func(p panel) bool { return p.Title == m.title })]
+		p.Targets = slices.Clone(p.Targets)
+		for i := range p.Targets {
+			q := &p.Targets[i]
+			q.Expr, q.Legend = strings.ReplaceAll(q.Expr, m.old, m.new), strings.ReplaceAll(q.Legend, m.old, m.new)
+		}
+		wrong := 0
+		for _, s := range sites {
+			wrong += len(pipelinePromises[m.title].check(t.Context(), s, p))
+		}
+		if wrong == 0 {
+			t.Errorf("%s: nothing is wrong with %q in the place of %q", m.title, m.new, m.old)
+		}
+	}
+}
+
+// check compares a panel's unit and every number of it with what they must be, and
+// returns what is wrong.
+func (p pipelinePromise) check(ctx context.Context, s *site, of panel) (wrong []string) {
+	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if field := of.FieldConfig.Defaults; field.Unit != p.unit || field.Decimals == nil || *field.Decimals != p.decimals {
+		complain("its numbers need the unit %s with %v decimals; they have %s", p.unit, p.decimals, field.Unit)
+	}
+	if len(of.FieldConfig.Overrides) > 0 {
+		complain("nothing is known of what its overrides are for")
+	}
+	want, shown, points := p.sizes(s), map[string]int{}, 1
 	// As a page of six hours and a thousand points asks, of the end alone.
 	r := timeRange{s.now.Add(-20 * time.Minute), s.now, 20 * time.Second}
-	shown := map[string]int{}
-	engine := newPromQL()
-	points := 1
 	for _, query := range of.Targets {
 		if !query.Instant {
 			points = int(r.to.Sub(r.from)/r.step) + 1
 		}
-		for _, got := range evaluate(t, engine, from, query, r) {
+		readings, err := evaluate(ctx, s.scrape(), query, r)
+		if err != nil {
+			complain("%s: %v", query.Expr, err)
+		}
+		for _, got := range readings {
 			shown[got.legend]++
 			size, ok := want[got.legend]
-			if !ok {
-				t.Errorf("it shows %q, which is not promised", got.legend)
-				return
-			}
-			least, most := p.at(s, size, got.at, query.Instant)
-			if !(got.value >= least-1e-9 && got.value <= most+1e-9) {
-				t.Errorf("%q is %v at %s, want %v to %v", got.legend, got.value, got.at.UTC().Format(time.TimeOnly), least, most)
-				return
+			if least, most := p.at(s, size, got.at, query.Instant); !ok || !(got.value >= least-1e-9 && got.value <= most+1e-9) {
+				complain("%q is %v at %s, want %v to %v (promised: %t)", got.legend, got.value, got.at.UTC().Format(time.TimeOnly), least, most, ok)
+				break
 			}
 		}
 	}
 	for legend := range want {
-		if shown[legend] != points {
-			t.Errorf("%q has %d points, want %d", legend, shown[legend], points)
+		if shown[legend] != points && len(wrong) == 0 {
+			complain("%q has %d points, want %d", legend, shown[legend], points)
 		}
 	}
+	return wrong
 }
 
 // at is what a number of this size must be at a time. A rate that is an average

@@ -2,8 +2,10 @@ package dashboards_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"regexp"
-	"testing"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -80,32 +82,25 @@ type reading struct {
 	value  float64
 }
 
-// newPromQL returns Prometheus' engine.
-func newPromQL() *promql.Engine {
-	return promql.NewEngine(promql.EngineOpts{MaxSamples: 10_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute})
-}
-
-// evaluate asks as Grafana does: for the present, or for a time up to it.
-func evaluate(t *testing.T, engine *promql.Engine, s scraped, q target, r timeRange) []reading {
-	t.Helper()
-	expr := regexp.MustCompile(`\$__rate_interval\b`).ReplaceAllString(q.Expr, rateInterval(r.step).String())
-	query, err := engine.NewRangeQuery(t.Context(), s, nil, expr, r.from, r.to, r.step)
+// evaluate asks as Grafana does: for the present, or for a time up to it. What
+// Prometheus warns of is an error, as a rate of what is no counter.
+func evaluate(ctx context.Context, s scraped, q target, r timeRange) ([]reading, error) {
+	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 10_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute})
+	expr := strings.ReplaceAll(q.Expr, "$__rate_interval", rateInterval(r.step).String())
+	query, err := engine.NewRangeQuery(ctx, s, nil, expr, r.from, r.to, r.step)
 	if q.Instant {
-		query, err = engine.NewInstantQuery(t.Context(), s, nil, expr, r.to)
+		query, err = engine.NewInstantQuery(ctx, s, nil, expr, r.to)
 	}
 	if err != nil {
-		t.Errorf("%s: %v", expr, err)
-		return nil
+		return nil, err
 	}
 	defer query.Close()
-	result := query.Exec(context.WithoutCancel(t.Context()))
+	result := query.Exec(ctx)
 	if result.Err != nil {
-		t.Errorf("%s: %v", expr, result.Err)
-		return nil
+		return nil, result.Err
 	}
-	// As of something that is no counter.
-	for _, warning := range result.Warnings {
-		t.Errorf("%s: Prometheus warns: %v", expr, warning)
+	if warnings := result.Warnings.AsErrors(); len(warnings) > 0 {
+		return nil, errors.Join(warnings...)
 	}
 	var all []reading
 	switch value := result.Value.(type) {
@@ -120,9 +115,9 @@ func evaluate(t *testing.T, engine *promql.Engine, s scraped, q target, r timeRa
 			}
 		}
 	default:
-		t.Errorf("%s: its answer is a %s", expr, value.Type())
+		return nil, fmt.Errorf("the answer is a %s", value.Type())
 	}
-	return all
+	return all, nil
 }
 
 // A timeRange is what a panel shows, with a point at each step.

@@ -94,7 +94,7 @@ var mutants = []mutant{
 	{"customers-and-consent", "New customers", "$__timeFilter_ms(created_at)", none},
 	{"customers-and-consent", "Customers updated", "shop_id, customer_id", "customer_id"},
 	{"customers-and-consent", "Subscribed to SMS", "'sms'", "'email'"},
-	{"customers-and-consent", "New customers per month", ", ${tz:sqlstring}", ""},
+	{"customers-and-consent", "New customers per month", "'%Y-%m'", "'%Y-%d'"},
 	{"customers-and-consent", "E-mail consent, step by step", "reachable AND state_label = 'subscribed')", "state_label != 'unknown')"},
 	{"customers-and-consent", "SMS consent, step by step", "'unsubscribed', 'pending'", "'pending'"},
 	{"customers-and-consent", "SMS consent by its latest change", "$__timeFilter_ms(consent_updated_at)", "$__timeFilter_ms(updated_at)"},

@@ -91,7 +91,7 @@ func giftCards() board {
 					"FROM loyalty.gift_cards", inCards,
 					"GROUP BY time, scene",
 					"ORDER BY time, scene")),
-				categories(12, 9, "From sale to first use", "Cards that have been sold and used, by how many midnights in the selected time zone after the sale they were first used, all history. Refreshed every few minutes.", whole, blue, asTable(
+				categories(12, 9, "From sale to first use", "Cards that have been sold and used, by how many days after the sale they were first used, all history. Days are those of the selected time zone. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT",
 					"  multiIf(",
 					"    days < 1, 'same day',",
