@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunks"
@@ -105,7 +106,7 @@ func (s *site) scrape() (all scraped) {
 			samples = append(samples, sample{at.UnixMilli(), s.value(one, at)})
 		}
 		l := maps.Clone(one.labels)
-		l[labels.MetricName] = one.metric
+		l[model.MetricNameLabel] = one.metric
 		all = append(all, storage.NewListSeries(labels.FromMap(l), samples))
 	}
 	return all

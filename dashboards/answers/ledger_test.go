@@ -172,7 +172,7 @@ func profileChanges(p *programme, c choice) answer {
 	a := table(moment.as("Time"), text.as("Shop"), text.as("Field"), text.as("Before"), text.as("After"))
 	mine := only(p.updatesOf(c), func(u *update) bool { return u.customer == c.customer })
 	for _, updates := range grouped(mine, (*update).who) {
-		for i, u := range updates {
+		for i, u := range slices.Backward(updates) {
 			if i == 0 || !c.inTime(u.at) {
 				continue
 			}

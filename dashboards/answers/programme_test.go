@@ -51,10 +51,10 @@ type delivery struct {
 	bytes                       int
 }
 
-// A letter is a delivery that could not become a row.
+// A letter is a delivery that could not become a row, or a row that a sink refused.
 type letter struct {
-	shop, topic, reason, detail string
-	received                    time.Time
+	shop, stage, topic, reason, detail string
+	received                           time.Time
 }
 
 // A programme is what shops and customers did, and what was told of it: the same
@@ -74,12 +74,14 @@ type programme struct {
 	rows map[*schema.Table][]schema.Row // what the sink is given, in the order of arrival
 }
 
-// Of so many events of a ledger, and updates of customers, one is lost; and another
-// event of a ledger does not tell its balance.
+// Of so many events of a ledger, and updates of customers, one is lost; another
+// event of a ledger does not tell its balance; and another update is of the same
+// second as the customer's one before.
 const (
 	lostChangeOneIn = 61
 	lostUpdateOneIn = 9
 	untoldOneIn     = 19
+	atOnceOneIn     = 4
 )
 
 // newProgramme plays a history of more than a year, beside it an even mixture of
@@ -104,7 +106,7 @@ func newProgramme(now time.Time) (*programme, error) {
 		return nil, err
 	}
 	p := &programme{now: now, changes: map[string][]*change{}, rows: map[*schema.Table][]schema.Row{}}
-	s := scribe{programme: p, normalizer: normalizer, raw: schema.RawWebhooks(), dead: schema.DeadLetters(), known: map[string]any{}, told: map[string]int{}}
+	s := scribe{programme: p, normalizer: normalizer, raw: schema.RawWebhooks(), dead: schema.DeadLetters(), known: map[string]any{}, told: map[string]int{}, before: map[owner]*update{}}
 	onlyCustomers := only(arrivals(newcomer), func(d *simulate.Delivery) bool { return d.Table == simulate.TableCustomerChanges })
 	all := slices.Concat(arrivals(history), arrivals(mixture), onlyCustomers)
 	slices.SortStableFunc(all, func(a, b *simulate.Delivery) int { return cmp.Compare(a.AtMillis, b.AtMillis) })
@@ -112,6 +114,9 @@ func newProgramme(now time.Time) (*programme, error) {
 		if err := s.receive(d); err != nil {
 			return nil, err
 		}
+	}
+	for _, c := range p.changes[points][len(p.changes[points])-3:] {
+		s.refuse(c)
 	}
 	p.settle()
 	return p, nil
@@ -137,6 +142,7 @@ type scribe struct {
 	raw, dead  *schema.Table
 	known      map[string]any // by event: a *change, an *update, or how it is lost
 	told       map[string]int // events by table
+	before     map[owner]*update
 }
 
 // Ways of losing an event: one that never arrives, and one that does, and that a
@@ -176,11 +182,12 @@ func (s *scribe) receive(d *simulate.Delivery) error {
 			}
 		case *update:
 			e.received = came.ReceivedAt
+			r.Row[r.Table.Index("updated_at")] = schema.IntValue(e.at.UnixMilli())
 		}
 		s.rows[r.Table] = append(s.rows[r.Table], r.Row)
 	} else {
 		s.letters = append(s.letters, &letter{
-			shop: r.ShopID, topic: d.Topic, reason: string(r.Reject.Reason), detail: r.Reject.Detail, received: came.ReceivedAt,
+			shop: r.ShopID, stage: "normalize", topic: d.Topic, reason: string(r.Reject.Reason), detail: r.Reject.Detail, received: came.ReceivedAt,
 		})
 		s.rows[s.dead] = append(s.rows[s.dead], normalize.DeadLetter(came, r))
 	}
@@ -189,6 +196,22 @@ func (s *scribe) receive(d *simulate.Delivery) error {
 	})
 	s.rows[s.raw] = append(s.rows[s.raw], normalize.RawWebhook(came, r))
 	return nil
+}
+
+// refuse writes down that a sink did not take an event of points, as it can be where
+// there are several sinks.
+func (s *scribe) refuse(c *change) {
+	l := &letter{shop: c.shop, stage: "sink", topic: "loyalty.points", reason: "row_refused", detail: "code 469", received: c.received}
+	s.letters = append(s.letters, l)
+	row := make(schema.Row, len(s.dead.Columns))
+	for column, value := range map[string]schema.Value{
+		"stage": schema.TextValue(l.stage), "reason": schema.TextValue(l.reason), "detail": schema.TextValue(l.detail),
+		"topic": schema.TextValue(l.topic), "shop_id": schema.TextValue(l.shop), "received_at": schema.IntValue(l.received.UnixMilli()),
+		"event_id": schema.TextValue(c.id), "sink": schema.TextValue("another"),
+	} {
+		row[s.dead.Index(column)] = value
+	}
+	s.rows[s.dead] = append(s.rows[s.dead], row)
 }
 
 var balanceColumn = map[string]string{
@@ -215,6 +238,12 @@ func (s *scribe) event(id string, d *simulate.Delivery, r normalize.Result) any 
 	}
 	if truth.Profile != nil {
 		u := &update{id: id, shop: truth.Account.ShopID, customer: truth.BuyerID, at: at, row: r.Row}
+		if last := s.before[u.who()]; last != nil && s.told[d.Table]%atOnceOneIn == 0 {
+			u.at = last.at
+			delete(s.before, u.who()) // Two are enough.
+		} else {
+			s.before[u.who()] = u
+		}
 		s.updates = append(s.updates, u)
 		return u
 	}

@@ -43,9 +43,11 @@ var trust = board{
 		},
 		"Dead letters, by reason and topic": func(p *programme, c choice) answer {
 			a := table(text.as("Stage"), text.as("Reason"), text.as("Topic"), count.as("Letters"), moment.as("Latest"), text.as("Detail"))
-			for why, part := range grouped(p.lettersIn(c), func(l *letter) [2]string { return [2]string{l.reason, orNotTold(l.topic)} }) {
+			for why, part := range grouped(p.lettersIn(c), func(l *letter) [3]string {
+				return [3]string{l.stage, l.reason, orNotTold(l.topic)}
+			}) {
 				last := slices.MaxFunc(part, func(a, b *letter) int { return a.received.Compare(b.received) })
-				a.add("normalize", why[0], why[1], int64(len(part)), last.received, last.detail)
+				a.add(why[0], why[1], why[2], int64(len(part)), last.received, last.detail)
 			}
 			return a.sorted(100, desc(3), asc(0), asc(1), asc(2))
 		},

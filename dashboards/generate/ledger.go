@@ -170,7 +170,7 @@ func customerLedger() board {
 					"  old_value AS \"Before\",",
 					"  new_value AS \"After\"",
 					"FROM loyalty.customer_field_changes", where(isCustomer, inTime, inShop),
-					"ORDER BY updated_at DESC, shop_id, field",
+					"ORDER BY updated_at DESC, shop_id, field, previous_at DESC",
 					"LIMIT 500")),
 			},
 			{
