@@ -10,7 +10,7 @@ import (
 // use the same ids.
 type owner struct{ shop, id string }
 
-// buyer is whose change it is.
+// who is the customer whose change it is.
 func (c *change) who() owner { return owner{c.shop, c.buyer} }
 
 // account is what the change's balance belongs to.
@@ -25,9 +25,9 @@ func account(ledger string, c *change) owner {
 type history []*change
 
 // histories are the accounts of a ledger.
-func (p *programme) histories(ledger string) map[owner]history {
+func histories(ledger string, changes []*change) map[owner]history {
 	all := map[owner]history{}
-	for _, c := range p.changes[ledger] {
+	for _, c := range changes {
 		o := account(ledger, c)
 		all[o] = append(all[o], c)
 	}
@@ -103,17 +103,6 @@ func (h history) gaps(ledger string) (gaps []gap) {
 		before, balance = c, *c.balance
 	}
 	return gaps
-}
-
-// gaps are those of all ledgers, the latest first.
-func (p *programme) gaps() (all []gap) {
-	for _, ledger := range ledgers {
-		for _, h := range p.histories(ledger) {
-			all = append(all, h.gaps(ledger)...)
-		}
-	}
-	slices.SortFunc(all, func(a, b gap) int { return b.after.at.Compare(a.after.at) })
-	return all
 }
 
 // Sums over changes.

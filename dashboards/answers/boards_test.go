@@ -224,7 +224,7 @@ func (b board) choices(d *dashboards.Dashboard) []choice {
 		return slices.ContainsFunc(d.Variables, func(v *dashboards.Variable) bool { return v.Name == variable })
 	}
 	if has("customer") {
-		opens.customer = played.everything()
+		opens.customer = played.known
 	}
 	all := []choice{opens}
 	with := func(name string, change func(*choice)) {
@@ -242,19 +242,30 @@ func (b board) choices(d *dashboards.Dashboard) []choice {
 		}
 	}
 	if has("tz") {
-		with("days in Kolkata", func(c *choice) { c.zone, c.interval = "Asia/Kolkata", "day" })
-		with("weeks in New York, more than a year", func(c *choice) { c.zone, c.from = "America/New_York", played.now.Add(-420*day) })
+		with("days in Kolkata", func(c *choice) { c.zone, c.interval = kolkata, "day" })
+		with("weeks in New York, more than a year", func(c *choice) { c.zone, c.from = newYork, played.now.Add(-420*day) })
 		with("months in Berlin, half a year before this month", func(c *choice) {
-			c.zone, c.interval = "Europe/Berlin", "month"
+			c.zone, c.interval = berlin, "month"
 			c.from, c.to = played.now.Add(-210*day), played.now.Add(-30*day)
 		})
-		with("hours in Kolkata, two days", func(c *choice) { c.zone, c.from = "Asia/Kolkata", played.now.Add(-2*day) })
+		with("hours in Kolkata, two days", func(c *choice) { c.zone, c.from = kolkata, played.now.Add(-2*day) })
 	}
 	if has("customer") {
 		with("a month", func(c *choice) { c.from, c.to = played.now.Add(-150*day), played.now.Add(-120*day) })
 		with("nobody", func(c *choice) { c.customer = "0" })
 	}
 	return all
+}
+
+// Zones far from each other; one has half an hour, and two change their clocks.
+var kolkata, newYork, berlin = zone("Asia/Kolkata"), zone("America/New_York"), zone("Europe/Berlin")
+
+func zone(name string) *time.Location {
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		panic(err)
+	}
+	return location
 }
 
 // since reads the beginning of a time range in Grafana's words, such as now-30d.

@@ -16,8 +16,8 @@ type choice struct {
 	shops    []string // none: All
 	scenes   []string // or reasons; none: All
 	customer string
-	zone     string // empty: the first, UTC
-	interval string // empty: the first, auto
+	zone     *time.Location // nil: the first, UTC
+	interval string         // empty: the first, auto
 }
 
 func (c *choice) inTime(t time.Time) bool { return !t.Before(c.from) && !t.After(c.to) }
@@ -30,14 +30,10 @@ func (c *choice) inScene(scene string) bool {
 
 // location is the time zone in which days, weeks and months begin.
 func (c *choice) location() *time.Location {
-	if c.zone == "" {
+	if c.zone == nil {
 		return time.UTC
 	}
-	location, err := time.LoadLocation(c.zone)
-	if err != nil {
-		panic(err)
-	}
-	return location
+	return c.zone
 }
 
 // onDay tells whether a time is on one of the days, in UTC, that the selected time
@@ -96,8 +92,8 @@ func (c *choice) query(d *dashboards.Dashboard) url.Values {
 		case "customer":
 			query[key] = []string{c.customer}
 		case "tz":
-			if c.zone != "" {
-				query[key] = []string{c.zone}
+			if c.zone != nil {
+				query[key] = []string{c.zone.String()}
 			}
 		case "interval":
 			if c.interval != "" {

@@ -38,7 +38,7 @@ var storeCredits = board{
 		"Largest balances": func(p *programme, c choice) answer {
 			a := table(text.as("Shop"), text.as("Customer"), money.as("Balance"), money.as("Expiring in 30 days"),
 				moment.as("Last used"), moment.as("Latest event"))
-			for o, h := range p.histories(credits) {
+			for o, h := range p.accounts[credits] {
 				if !c.inShop(o.shop) {
 					continue
 				}

@@ -154,17 +154,18 @@ func orNotTold(s string) string {
 	return s
 }
 
-// updatesOf are all updates of the selected shops, in the order of their time; of
-// two in one second that was last which was delivered last.
+// inOrder compares updates by their time; of two in one second that is last which
+// was delivered last.
+func inOrder(a, b *update) int {
+	if n := a.at.Compare(b.at); n != 0 {
+		return n
+	}
+	return a.received.Compare(b.received)
+}
+
+// updatesOf are all updates of the selected shops, in their order.
 func (p *programme) updatesOf(c choice) []*update {
-	all := only(p.updates, func(u *update) bool { return c.inShop(u.shop) })
-	slices.SortFunc(all, func(a, b *update) int {
-		if n := a.at.Compare(b.at); n != 0 {
-			return n
-		}
-		return a.received.Compare(b.received)
-	})
-	return all
+	return only(p.updates, func(u *update) bool { return c.inShop(u.shop) })
 }
 
 // updatesIn are those in the selected time.

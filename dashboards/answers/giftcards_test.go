@@ -75,7 +75,7 @@ var giftCards = board{
 			for _, l := range p.livesThatAre("active", c) {
 				if !l.expires.IsZero() {
 					// A day can end while the panel is asked for.
-					most, least := l.expires.Sub(p.now)/day, (l.expires.Sub(p.now)-calm)/day
+					most, least := l.expires.Sub(p.now)/day, time.Until(l.expires)/day
 					a.add(l.shop, l.id, l.holder, l.balance(), l.expires, between(float64(least), float64(most)))
 				}
 			}
@@ -121,7 +121,7 @@ type life struct {
 
 // lives are those of all cards of the selected shops.
 func (p *programme) lives(c choice) (all []*life) {
-	for o, h := range p.histories(cards) {
+	for o, h := range p.accounts[cards] {
 		if !c.inShop(o.shop) {
 			continue
 		}

@@ -70,7 +70,7 @@ func (p *programme) changesOf(ledger string, c choice) history {
 
 // balanceOf is the customer's balance in the selected shops, as of now.
 func (p *programme) balanceOf(ledger string, c choice) (sum int64) {
-	for o, h := range p.histories(ledger) {
+	for o, h := range p.accounts[ledger] {
 		if o.id == c.customer && c.inShop(o.shop) {
 			sum += h.balance()
 		}
@@ -85,7 +85,7 @@ func (p *programme) held(c choice) []*life {
 
 // gapsOf are those before the customer's events, all history.
 func (p *programme) gapsOf(c choice) []gap {
-	return only(p.gaps(), func(g gap) bool { return g.after.buyer == c.customer && c.inShop(g.after.shop) })
+	return only(p.gaps, func(g gap) bool { return g.after.buyer == c.customer && c.inShop(g.after.shop) })
 }
 
 // profile is what the customer's latest update tells, and what the ledgers have of
@@ -262,9 +262,9 @@ func deliveriesOf(p *programme, c choice) answer {
 	return a.sorted(500, desc(0), asc(3), asc(4))
 }
 
-// everything is a customer of whom all ledgers and updates know something, in more
+// bestKnown is a customer who has points, store credits and a gift card, in more
 // than one shop, and in whose ledgers there are gaps: the one with most events.
-func (p *programme) everything() string {
+func (p *programme) bestKnown() string {
 	events := map[string]int{}
 	shops := map[string]map[string]bool{}
 	for _, ledger := range ledgers {

@@ -49,7 +49,7 @@ var pointsByScene = board{
 		},
 		"Largest balances": func(p *programme, c choice) answer {
 			a := table(text.as("Shop"), text.as("Customer"), count.as("Points"), count.as("Expiring in 30 days"), moment.as("Latest event"))
-			for o, h := range p.histories(points) {
+			for o, h := range p.accounts[points] {
 				if c.inShop(o.shop) {
 					a.add(o.shop, o.id, h.balance(), h.expiring(p.now, p.now.Add(30*day)), h.last().at)
 				}
@@ -85,7 +85,7 @@ func largerOf(i, j int) order {
 
 // outstanding is the sum of all balances, as of now.
 func (p *programme) outstanding(ledger string, c choice) (sum int64) {
-	for o, h := range p.histories(ledger) {
+	for o, h := range p.accounts[ledger] {
 		if c.inShop(o.shop) {
 			sum += h.balance()
 		}
@@ -95,7 +95,7 @@ func (p *programme) outstanding(ledger string, c choice) (sum int64) {
 
 func (p *programme) outstandingByShop(ledger string, c choice, k kind) answer {
 	byShop := map[string]int64{}
-	for o, h := range p.histories(ledger) {
+	for o, h := range p.accounts[ledger] {
 		if c.inShop(o.shop) {
 			byShop[o.shop] += h.balance()
 		}
@@ -109,7 +109,7 @@ func (p *programme) outstandingByShop(ledger string, c choice, k kind) answer {
 
 // withBalance counts accounts on which something is left.
 func (p *programme) withBalance(ledger string, c choice) (n int64) {
-	for o, h := range p.histories(ledger) {
+	for o, h := range p.accounts[ledger] {
 		if c.inShop(o.shop) && h.balance() > 0 {
 			n++
 		}
@@ -118,7 +118,7 @@ func (p *programme) withBalance(ledger string, c choice) (n int64) {
 }
 
 func (p *programme) expiring(ledger string, c choice, days int) (sum int64) {
-	for o, h := range p.histories(ledger) {
+	for o, h := range p.accounts[ledger] {
 		if c.inShop(o.shop) {
 			sum += h.expiring(p.now, p.now.Add(time.Duration(days)*day))
 		}
@@ -161,7 +161,7 @@ func cohorts(p *programme, c choice) answer {
 	const months = 12
 	month := func(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC) }
 	members, active := map[time.Time]int64{}, map[[2]time.Time]int64{}
-	for o, h := range p.histories(points) {
+	for o, h := range p.accounts[points] {
 		earned := only(h, isIncrease)
 		if !c.inShop(o.shop) || len(earned) == 0 {
 			continue
@@ -203,7 +203,7 @@ type member struct {
 // dictionary has it.
 func segments(p *programme, c choice) answer {
 	byShop := map[string][]*member{}
-	for o, h := range p.histories(points) {
+	for o, h := range p.accounts[points] {
 		if !c.inShop(o.shop) {
 			continue
 		}

@@ -3,6 +3,7 @@ package answers_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -71,6 +72,11 @@ type programme struct {
 	deliveries []*delivery
 	letters    []*letter
 
+	// What follows from the changes, and is asked often.
+	accounts map[string]map[owner]history // by ledger
+	gaps     []gap                        // the latest first
+	known    string                       // a customer with something of everything
+
 	rows map[*schema.Table][]schema.Row // what the sink is given, in the order of arrival
 }
 
@@ -88,10 +94,10 @@ const (
 // events in which much is late, doubled, bad or not told, and a shop of which only
 // customers are known.
 func newProgramme(now time.Time) (*programme, error) {
-	history, mixture := simulate.DefaultHistoryConfig(), simulate.DefaultConfig()
-	history.Count, history.Customers, history.Shops = 7000, 160, 2
-	history.Span = 430 * day
-	history.ResendRatio, history.OutOfOrderRatio, history.BadRatio = 0.06, 0.05, 0.01
+	year, mixture := simulate.DefaultHistoryConfig(), simulate.DefaultConfig()
+	year.Count, year.Customers, year.Shops = 7000, 160, 2
+	year.Span = 430 * day
+	year.ResendRatio, year.OutOfOrderRatio, year.BadRatio = 0.06, 0.05, 0.01
 	mixture.Seed, mixture.Count, mixture.Customers, mixture.Shops = 7, 2500, 60, 2
 	mixture.Span = 200 * day
 	newcomer := mixture
@@ -108,7 +114,7 @@ func newProgramme(now time.Time) (*programme, error) {
 	p := &programme{now: now, changes: map[string][]*change{}, rows: map[*schema.Table][]schema.Row{}}
 	s := scribe{programme: p, normalizer: normalizer, raw: schema.RawWebhooks(), dead: schema.DeadLetters(), known: map[string]any{}, told: map[string]int{}, before: map[owner]*update{}}
 	onlyCustomers := only(arrivals(newcomer), func(d *simulate.Delivery) bool { return d.Table == simulate.TableCustomerChanges })
-	all := slices.Concat(arrivals(history), arrivals(mixture), onlyCustomers)
+	all := slices.Concat(arrivals(year), arrivals(mixture), onlyCustomers)
 	slices.SortStableFunc(all, func(a, b *simulate.Delivery) int { return cmp.Compare(a.AtMillis, b.AtMillis) })
 	for _, d := range all {
 		if err := s.receive(d); err != nil {
@@ -119,6 +125,18 @@ func newProgramme(now time.Time) (*programme, error) {
 		s.refuse(c)
 	}
 	p.settle()
+	p.accounts = map[string]map[owner]history{}
+	for ledger, changes := range p.changes {
+		p.accounts[ledger] = histories(ledger, changes)
+		for _, h := range p.accounts[ledger] {
+			p.gaps = append(p.gaps, h.gaps(ledger)...)
+		}
+	}
+	slices.SortFunc(p.gaps, func(a, b gap) int { return b.after.at.Compare(a.after.at) })
+	slices.SortFunc(p.updates, inOrder)
+	if p.known = p.bestKnown(); p.known == "" {
+		return nil, errors.New("there is no customer with something of everything")
+	}
 	return p, nil
 }
 
@@ -306,7 +324,7 @@ func (p *programme) settle() {
 }
 
 // calm is how long the warehouse may take to be asked everything.
-const calm = 3 * time.Minute
+const calm = 5 * time.Minute
 
 // quiet tells whether no moment that counts comes within the next minutes.
 func (p *programme) quiet(shift time.Duration) bool {

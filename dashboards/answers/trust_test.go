@@ -34,7 +34,7 @@ var trust = board{
 		"Gaps, one by one": func(p *programme, c choice) answer {
 			a := table(moment.as("Time"), text.as("Ledger"), text.as("Shop"), text.as("Customer"), moment.as("Event before"),
 				count.as("Expected"), count.as("Told"), count.as("Unexplained"))
-			for _, g := range p.gaps() {
+			for _, g := range p.gaps {
 				if c.inShop(g.after.shop) && c.inTime(g.after.at) {
 					a.add(g.after.at, spoken(g.ledger), g.after.shop, g.after.buyer, g.before.at, g.expected, g.told, g.unexplained())
 				}
@@ -100,7 +100,7 @@ var trust = board{
 
 // gapsOn are those before events of the selected days.
 func (p *programme) gapsOn(c choice) []gap {
-	return only(p.gaps(), func(g gap) bool { return c.inShop(g.after.shop) && c.onDay(g.after.at) })
+	return only(p.gaps, func(g gap) bool { return c.inShop(g.after.shop) && c.onDay(g.after.at) })
 }
 
 func (p *programme) deliveriesIn(c choice) []*delivery {

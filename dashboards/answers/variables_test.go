@@ -36,7 +36,7 @@ func (p *programme) scenes(ledger string, c choice) []string {
 // gapMarks mark the days, in UTC, before whose events there are gaps.
 func (p *programme) gapMarks(c choice, of ...string) answer {
 	a := table(moment.as("time"), text.as("text"))
-	gaps := only(p.gaps(), func(g gap) bool {
+	gaps := only(p.gaps, func(g gap) bool {
 		return slices.Contains(of, g.ledger) && c.inShop(g.after.shop) && c.onDay(g.after.at)
 	})
 	for date, part := range grouped(gaps, func(g gap) time.Time { return g.after.at.Truncate(day) }) {
