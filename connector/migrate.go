@@ -100,11 +100,14 @@ func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, sink
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	for _, s := range cfg.Sinks {
+		if s.ClickHouse == nil {
+			continue
+		}
 		m, err := clickhouse.NewMigrator(ctx, *s.ClickHouse)
 		if err != nil {
 			return fmt.Errorf("sink %s: %w", s.Name, err)
 		}
-		text, err := f(ctx, sinkMigrator{Migrator: m, sink: s, tables: tablesOf(contracts), log: log})
+		text, err := f(ctx, sinkMigrator{Migrator: m, sink: s, tables: schema.Tables(contracts), log: log})
 		if err = errors.Join(err, m.Close()); err != nil {
 			return fmt.Errorf("sink %s: %w", s.Name, err)
 		}
@@ -128,21 +131,28 @@ func (m *sinkMigrator) up(ctx context.Context) (before, after uint, err error) {
 	return before, after, nil
 }
 
-// migrateUp is migrate up for one sink of a starting service.
-func migrateUp(ctx context.Context, s config.Sink, tables []*schema.Table, log *slog.Logger) (err error) {
-	m, err := clickhouse.NewMigrator(ctx, *s.ClickHouse)
+// A migrating is a ClickHouse sink that brings its tables and views up to date.
+type migrating struct {
+	*clickhouse.Sink
+	cfg config.Sink
+	log *slog.Logger
+}
+
+// Prepare implements [sinks.Preparer]: it is migrate up for one sink.
+func (m *migrating) Prepare(ctx context.Context, tables []*schema.Table) (err error) {
+	opened, err := clickhouse.NewMigrator(ctx, *m.cfg.ClickHouse)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.Close()) }()
-	migrator := sinkMigrator{Migrator: m, sink: s, tables: tables, log: log}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	migrator := sinkMigrator{Migrator: opened, sink: m.cfg, tables: tables, log: m.log}
 	before, after, err := migrator.up(ctx)
 	if err != nil {
 		return err
 	}
 	if before != after {
-		log.LogAttrs(ctx, slog.LevelInfo, "the warehouse's tables are up to date",
-			slog.String("sink", s.Name), slog.Int("version", int(after)), slog.Int("was", int(before)))
+		m.log.LogAttrs(ctx, slog.LevelInfo, "the warehouse's tables are up to date",
+			slog.String("sink", m.cfg.Name), slog.Int("version", int(after)), slog.Int("was", int(before)))
 	}
 	return nil
 }
