@@ -154,7 +154,7 @@ func (s *Sink) validate() error {
 func (c *Config) validateSelections(tables []*schema.Table) error {
 	var errs []error
 	for i := range c.Sinks {
-		errs = append(errs, strictyaml.Under(fmt.Sprintf("sinks[%d]", i), c.Sinks[i].SelectConfig.Validate(tables)))
+		errs = append(errs, strictyaml.Under(fmt.Sprintf("sinks[%d]", i), c.Sinks[i].Validate(tables)))
 	}
 	return errors.Join(errs...)
 }
