@@ -23,7 +23,7 @@ import (
 func pages(t *testing.T) []string {
 	t.Helper()
 	files := []string{"../README.md"}
-	for _, pattern := range []string{"../docs/*.md", "../docs/adr/*.md"} {
+	for _, pattern := range []string{"../docs/*.md", "../docs/adr/*.md", "../docs/sinks/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -65,6 +65,19 @@ func headings(text string) (anchors []string) {
 		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
 	}
 	return anchors
+}
+
+// The page about a new kind of sink shows the code as it is.
+func TestNewKindQuotesTheCode(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```go\n// (\\S+)\n(.*?)```").FindAllStringSubmatch(read(t, "../docs/sinks/a-new-kind.md"), -1)
+	if len(blocks) == 0 {
+		t.Fatal("the page shows no code")
+	}
+	for _, block := range blocks {
+		if !strings.Contains(read(t, filepath.Join("..", block[1])), block[2]) {
+			t.Errorf("%s does not hold\n%s", block[1], block[2])
+		}
+	}
 }
 
 func TestNamedMakeTargetsExist(t *testing.T) {

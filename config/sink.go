@@ -40,16 +40,18 @@ type Sink struct {
 // kinds are the kinds of sinks, with the defaults of their configurations and
 // of their batches.
 var kinds = []kind{
-	kindOf("clickhouse", func(s *Sink) **clickhouse.Config { return &s.ClickHouse }, clickhouse.DefaultConfig, deliver.DefaultBatchConfig()),
-	// A file is of use when it is large.
-	kindOf("files", func(s *Sink) **files.Config { return &s.Files }, files.DefaultConfig,
+	kindOf("clickhouse", func(s *Sink) **clickhouse.Config { return &s.ClickHouse }, clickhouse.DefaultConfig, clickhouse.Open,
+		deliver.DefaultBatchConfig()),
+	kindOf("files", func(s *Sink) **files.Config { return &s.Files }, files.DefaultConfig, files.Open,
+		// A file is of use when it is large.
 		deliver.BatchConfig{MaxRows: 500_000, MaxBytes: 64 << 20, MaxAge: 5 * time.Minute, BufferBytes: 128 << 20}),
-	kindOf("postgres", func(s *Sink) **postgres.Config { return &s.Postgres }, postgres.DefaultConfig, deliver.DefaultBatchConfig()),
-	// A batch is one request, which a service takes into its memory.
-	kindOf("http", func(s *Sink) **httpsink.Config { return &s.HTTP }, httpsink.DefaultConfig,
+	kindOf("postgres", func(s *Sink) **postgres.Config { return &s.Postgres }, postgres.DefaultConfig, postgres.Open,
+		deliver.DefaultBatchConfig()),
+	kindOf("http", func(s *Sink) **httpsink.Config { return &s.HTTP }, httpsink.DefaultConfig, httpsink.Open,
+		// A batch is one request, which a service takes into its memory.
 		deliver.BatchConfig{MaxRows: 500, MaxBytes: 1 << 20, MaxAge: time.Second, BufferBytes: 8 << 20}),
-	// Somebody is watching.
-	kindOf("stdout", func(s *Sink) **stdout.Config { return &s.Stdout }, stdout.DefaultConfig,
+	kindOf("stdout", func(s *Sink) **stdout.Config { return &s.Stdout }, stdout.DefaultConfig, stdout.Open,
+		// Somebody is watching.
 		deliver.BatchConfig{MaxRows: 1000, MaxBytes: 1 << 20, MaxAge: 100 * time.Millisecond, BufferBytes: 8 << 20}),
 }
 
@@ -70,9 +72,13 @@ type kind struct {
 	begin func(*Sink)
 	// of returns the sink's configuration of this kind, nil where it is of another.
 	of func(*Sink) kindConfig
+	// open opens a sink of this kind.
+	open func(*Sink) (sinks.Sink, error)
 }
 
-func kindOf[C kindConfig](key string, field func(*Sink) **C, defaults func() C, batch deliver.BatchConfig) kind {
+func kindOf[C kindConfig, S sinks.Sink](
+	key string, field func(*Sink) **C, defaults func() C, open func(name string, cfg C) (S, error), batch deliver.BatchConfig,
+) kind {
 	return kind{
 		key: key, batch: batch,
 		begin: func(s *Sink) { *field(s) = new(defaults()) },
@@ -81,6 +87,13 @@ func kindOf[C kindConfig](key string, field func(*Sink) **C, defaults func() C, 
 				return *c
 			}
 			return nil
+		},
+		open: func(s *Sink) (sinks.Sink, error) {
+			opened, err := open(s.Name, **field(s))
+			if err != nil {
+				return nil, err // Not opened, which would be no nil interface.
+			}
+			return opened, nil
 		},
 	}
 }
@@ -105,6 +118,16 @@ func (s *Sink) Kind() string {
 		}
 	}
 	return ""
+}
+
+// Open opens the sink. It reads the named files and connects to nothing.
+func (s *Sink) Open() (sinks.Sink, error) {
+	for _, k := range kinds {
+		if k.of(s) != nil {
+			return k.open(s)
+		}
+	}
+	return nil, errors.New("the sink has no kind")
 }
 
 // NamedFiles returns the files that are read when the sink is opened, and empty

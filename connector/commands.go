@@ -43,7 +43,7 @@ number of them may run behind a load balancer; probe /readyz/receiver.`,
 func sinkCommand(file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "sink",
-		Short: "Run the sinks alone: Kafka into ClickHouse",
+		Short: "Run the sinks alone: Kafka into ClickHouse, files, PostgreSQL or other services",
 		Long: `Runs the sinks alone: they deliver what is in Kafka. Any number of them may
 run, up to the number of partitions; they share the partitions out.`,
 		Args: cobra.NoArgs,

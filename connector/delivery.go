@@ -12,10 +12,6 @@ import (
 	"loyaltyhouse/schema"
 	"loyaltyhouse/sinks"
 	"loyaltyhouse/sinks/clickhouse"
-	"loyaltyhouse/sinks/files"
-	"loyaltyhouse/sinks/httpsink"
-	"loyaltyhouse/sinks/postgres"
-	"loyaltyhouse/sinks/stdout"
 )
 
 // A runningSink is one sink with its deliverer.
@@ -30,23 +26,13 @@ type runningSink struct {
 	stopped     chan struct{}
 }
 
-// openKind is the table of sink kinds.
+// openKind opens a sink as it is configured, without what is selected for it.
 func openKind(c config.Sink, log *slog.Logger) (sinks.Sink, error) {
-	switch {
-	case c.ClickHouse != nil:
-		sink, err := clickhouse.Open(c.Name, *c.ClickHouse)
-		return &migrating{Sink: sink, cfg: c, log: log}, err
-	case c.Files != nil:
-		return files.Open(c.Name, *c.Files)
-	case c.Postgres != nil:
-		return postgres.Open(c.Name, *c.Postgres)
-	case c.HTTP != nil:
-		return httpsink.Open(c.Name, *c.HTTP)
-	case c.Stdout != nil:
-		return stdout.Open(c.Name, *c.Stdout)
-	default:
-		return nil, errors.New("the sink has no kind")
+	sink, err := c.Open()
+	if warehouse, is := sink.(*clickhouse.Sink); is {
+		return &migrating{Sink: warehouse, cfg: c, log: log}, nil
 	}
+	return sink, err
 }
 
 // openDestination opens a sink for what its configuration selects of the tables,
