@@ -118,7 +118,7 @@ func (s *service) reconfigure(ctx context.Context, next *config.Config) (err err
 	if s.engine != nil {
 		s.engine.point(next)
 	}
-	keep, open, err := s.planSinks(next) //nolint:contextcheck // Opening a sink connects to nothing.
+	keep, open, err := s.planSinks(next)
 	if err != nil {
 		return err
 	}

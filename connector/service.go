@@ -106,7 +106,7 @@ func start(ctx context.Context, cfg *config.Config, r roles, log *slog.Logger) (
 	topics := newState("the topics are being looked up")
 	s.ready.add(part{Name: "topics", forReceiver: true, check: topics.check})
 	if r.deliver {
-		if err := s.openSinks(); err != nil { //nolint:contextcheck // Opening a sink connects to nothing.
+		if err := s.openSinks(); err != nil {
 			return nil, err
 		}
 	}
