@@ -167,7 +167,7 @@ func TestOperationNamesMetricsAndReasons(t *testing.T) {
 			}
 		}
 	}
-	reasons := []string{sinks.Undecodable, sinks.RowRefused}
+	reasons := []string{sinks.Undecodable, sinks.RowRefused, sinks.FilterFailed}
 	for _, r := range normalize.Reasons() {
 		reasons = append(reasons, string(r))
 	}

@@ -28,7 +28,7 @@ func NewMetrics(reg prometheus.Registerer, now func() time.Time) (*Metrics, erro
 	m := &Metrics{
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "loyaltyhouse_sink_rows_total",
-			Help: "Rows that a sink has durably stored, by Kafka topic.",
+			Help: "Rows that a sink is done with, by Kafka topic: they are durably stored, or its filter has left them out.",
 		}, []string{"sink", "topic"}),
 		batchRows: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "loyaltyhouse_sink_batch_rows",
