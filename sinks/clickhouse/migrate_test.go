@@ -16,7 +16,7 @@ import (
 	"loyaltyhouse/sinks/sinktest"
 )
 
-const newest = 8
+const newest = 10
 
 func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 	cfg := newConfig(t)
@@ -31,7 +31,7 @@ func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 		t.Errorf("the newest version is %d, want %d", got, newest)
 	}
 	expectStatus(t, m, 0)
-	for _, want := range []string{"from 0 to 8", "from 8 to 8"} {
+	for _, want := range []string{"from 0 to 10", "from 10 to 10"} {
 		before, after, err := m.Up(t.Context())
 		if got := fmt.Sprintf("from %d to %d", before, after); err != nil || got != want {
 			t.Errorf("Up goes %s with error %v, want %s", got, err, want)
@@ -93,7 +93,7 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 // A process that is killed in the middle of a migration leaves a mark. The next
 // one begins that migration again, whichever way it goes.
 func TestMigrationThatStoppedHalfWay(t *testing.T) {
-	for _, version := range []int{1, 2, 4, 5, 6, 7, 8} {
+	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 10} {
 		cfg := newWarehouse(t)
 		m := newMigrator(t, cfg)
 		defer func() { _ = m.Close() }()
