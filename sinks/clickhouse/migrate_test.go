@@ -94,7 +94,7 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 // one begins that migration again, whichever way it goes.
 func TestMigrationThatStoppedHalfWay(t *testing.T) {
 	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 10} {
-		cfg := newWarehouse(t)
+		cfg := newMigrated(t)
 		m := newMigrator(t, cfg)
 		defer func() { _ = m.Close() }()
 		stop := func() {
@@ -182,7 +182,7 @@ func TestTimeToLiveOfRawWebhooks(t *testing.T) {
 }
 
 func TestTablesAreThoseOfTheContracts(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	conn := connect(t)
 	for _, table := range sinktest.Tables(t) {
 		var want []string
@@ -197,7 +197,7 @@ func TestTablesAreThoseOfTheContracts(t *testing.T) {
 }
 
 func TestTablesAreStoredAsDesigned(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	got := text(t, connect(t), "name; engine_full", "FROM system.tables WHERE database = ? AND engine LIKE '%MergeTree' AND name != 'schema_migrations' AND NOT startsWith(name, '.') ORDER BY name", cfg.Database)
 	const replacing = "ReplacingMergeTree(normalized_at) PARTITION BY toYYYYMM(updated_at) ORDER BY (shop_id, %s, updated_at, event_id) " +
 		"SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1"
