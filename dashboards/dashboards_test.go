@@ -91,6 +91,9 @@ type target struct {
 	Format     any               `json:"format"`
 	RawSQL     string            `json:"rawSql"`
 	Expr       string            `json:"expr"`
+	// Legend names the series of Expr, and Instant asks for the present alone.
+	Legend  string `json:"legendFormat"`
+	Instant bool   `json:"instant"`
 }
 
 // datasources is Grafana's provisioning format for data sources.

@@ -119,7 +119,7 @@ func text(expression ast.Expr) string {
 func checkExpression(t *testing.T, where, expression string, metrics map[string]metric) {
 	t.Helper()
 	// Grafana puts a time here, at least four scrapes long.
-	parsed, err := promql.NewParser(promql.Options{}).ParseExpr(strings.ReplaceAll(expression, "$__rate_interval", "1m"))
+	parsed, err := promql.ParseExpr(strings.ReplaceAll(expression, "$__rate_interval", "1m"))
 	if err != nil {
 		t.Errorf("%s: %v", where, err)
 		return

@@ -64,7 +64,7 @@ func storeCredits() board {
 					"  sum(balance_delta_cents) / 100 AS \"Net\"",
 					"FROM loyalty.store_credits", inCredits,
 					"GROUP BY update_reason",
-					"ORDER BY greatest(\"Issued\", \"Used\") DESC"),
+					"ORDER BY greatest(\"Issued\", \"Used\") DESC, update_reason"),
 					barred("Issued", money, green), barred("Used", money, orange), written("Net", money)),
 				pie(8, 8, "Issued by reason, in all", "How what was issued in the selected time divides among SHOPLINE's reasons, in the shop's currency.", money, "Issued", asTable(
 					"SELECT",
@@ -73,7 +73,7 @@ func storeCredits() board {
 					"FROM loyalty.store_credits", inCredits,
 					"GROUP BY update_reason",
 					"HAVING \"Issued\" > 0",
-					"ORDER BY \"Issued\" DESC")),
+					"ORDER BY \"Issued\" DESC, update_reason")),
 			},
 			{
 				number(5, "Outstanding", "What the shops owe now: the sum of all balances, whatever the selected time, in the shop's currency. A balance has no reason. Refreshed every few minutes.", money, blue, asTable(
@@ -111,7 +111,7 @@ func storeCredits() board {
 					"  sum(current_balance_cents) / 100 AS \"Outstanding\"",
 					"FROM loyalty.store_credit_members_cached", where(inShop),
 					"GROUP BY shop_id",
-					"ORDER BY \"Outstanding\" DESC",
+					"ORDER BY \"Outstanding\" DESC, shop_id",
 					"LIMIT 10")),
 			},
 		},

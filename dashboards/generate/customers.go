@@ -8,7 +8,8 @@ import (
 
 // customersAndConsent is who the customers are, and who of them may be written to.
 func customersAndConsent() board {
-	// The latest state, in the selected time, of each customer that changed in it.
+	// The latest state, in the selected time, of each customer that changed in it. The
+	// tuple is there for what the latest update does not tell: argMax passes over NULL.
 	latest := func(columns ...string) []string {
 		query := []string{"(", "  SELECT"}
 		for i, c := range columns {
@@ -16,7 +17,7 @@ func customersAndConsent() board {
 			if i == len(columns)-1 {
 				comma = ""
 			}
-			query = append(query, "    argMax("+c+", (updated_at, received_at, event_id)) AS "+c+"_now"+comma)
+			query = append(query, "    argMax(tuple("+c+"), (updated_at, received_at, event_id)).1 AS "+c+"_now"+comma)
 		}
 		return append(query,
 			"  FROM loyalty.customer_changes",
@@ -54,7 +55,7 @@ func customersAndConsent() board {
 			"  count() AS \"Customers\"",
 			"FROM loyalty.customer_consents_cached", where("channel = '"+channel+"'", inShop),
 			"GROUP BY state_label",
-			"ORDER BY \"Customers\" DESC")
+			"ORDER BY \"Customers\" DESC, state_label")
 	}
 	subscribed := func(channel string) sqlQuery {
 		return asTable(
@@ -132,7 +133,7 @@ func customersAndConsent() board {
 					"  count() AS \"Customers\"",
 					"FROM loyalty.customer_consents_cached", where("state_label = 'subscribed'", inShop),
 					"GROUP BY \"Source\"",
-					"ORDER BY \"Customers\" DESC",
+					"ORDER BY \"Customers\" DESC, \"Source\"",
 					"LIMIT 10")),
 				pie(6, 9, "Accounts by state", "Customers of whom an update came in the selected time, by what the latest of them says of the account.", whole, "Customers", asTable(append(append([]string{
 					"SELECT",
@@ -141,8 +142,8 @@ func customersAndConsent() board {
 					"FROM",
 				}, latest("state")...),
 					"GROUP BY \"State\"",
-					"ORDER BY \"Customers\" DESC")...)),
-				ranking(6, 9, "Fields that change most", "How often an update told another value of a field than the customer's update before, of the updates in the last 14 days of the selected time. Resends count once.", whole, blue, "Changes", changedFields()),
+					"ORDER BY \"Customers\" DESC, \"State\"")...)),
+				ranking(6, 9, "Fields that change most", "How often an update told another value of a field than the customer's update before, where both are of the last 14 days of the selected time. Resends count once.", whole, blue, "Changes", changedFields()),
 			},
 			{
 				ranking(12, 9, "Languages", "Customers of whom an update came in the selected time, by the language that the latest of them tells.", whole, blue, "Customers", asTable(append(append([]string{
@@ -152,7 +153,7 @@ func customersAndConsent() board {
 					"FROM",
 				}, latest("language")...),
 					"GROUP BY \"Language\"",
-					"ORDER BY \"Customers\" DESC",
+					"ORDER BY \"Customers\" DESC, \"Language\"",
 					"LIMIT 10")...)),
 				ranking(12, 9, "Countries", "Customers of whom an update came in the selected time, by the country of the default address that the latest of them tells.", whole, blue, "Customers", asTable(append(append([]string{
 					"SELECT",
@@ -161,7 +162,7 @@ func customersAndConsent() board {
 					"FROM",
 				}, latest("default_address_country_code")...),
 					"GROUP BY \"Country\"",
-					"ORDER BY \"Customers\" DESC",
+					"ORDER BY \"Customers\" DESC, \"Country\"",
 					"LIMIT 10")...)),
 			},
 		},

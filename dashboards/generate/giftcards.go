@@ -57,7 +57,7 @@ func giftCards() board {
 					"  count() AS \"Cards\"",
 					"FROM loyalty.gift_card_lives_cached", where(inShop),
 					"GROUP BY state",
-					"ORDER BY \"Cards\" DESC")),
+					"ORDER BY \"Cards\" DESC, state")),
 			},
 			{
 				number(5, "Outstanding", "What is left on active cards now, whatever the selected time, in the shop's currency. Refreshed every few minutes.", money, blue, asTable(
@@ -91,7 +91,7 @@ func giftCards() board {
 					"FROM loyalty.gift_cards", inCards,
 					"GROUP BY time, scene",
 					"ORDER BY time, scene")),
-				categories(12, 9, "From sale to first use", "Cards that have been sold and used, by how long after the sale they were first used, all history. Refreshed every few minutes.", whole, blue, asTable(
+				categories(12, 9, "From sale to first use", "Cards that have been sold and used, by how many days after the sale they were first used, all history. Days are those of the selected time zone. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT",
 					"  multiIf(",
 					"    days < 1, 'same day',",
@@ -103,7 +103,7 @@ func giftCards() board {
 					"  count() AS \"Cards\"",
 					"FROM",
 					"(",
-					"  SELECT dateDiff('day', sold_at, first_redeemed_at) AS days",
+					"  SELECT dateDiff('day', sold_at, first_redeemed_at, ${tz:sqlstring}) AS days",
 					"  FROM loyalty.gift_card_lives_cached",
 					"  WHERE sold_at IS NOT NULL",
 					"    AND first_redeemed_at IS NOT NULL",

@@ -159,7 +159,7 @@ func customerLedger() board {
 					"  expires_at AS \"Expires\",",
 					"  updated_at AS \"Latest event\"",
 					"FROM loyalty.gift_card_lives_cached", where(isBuyer, inShop),
-					"ORDER BY updated_at DESC",
+					"ORDER BY updated_at DESC, shop_id, gift_card_code",
 					"LIMIT 100"),
 					written("Original value", money), written("Balance", money), written("Redeemed", money)),
 				rows(12, 9, "Changes of the profile", "Fields that an update of the selected time changed, the latest first.", "No field changed in the selected time.", asTable(
@@ -170,7 +170,7 @@ func customerLedger() board {
 					"  old_value AS \"Before\",",
 					"  new_value AS \"After\"",
 					"FROM loyalty.customer_field_changes", where(isCustomer, inTime, inShop),
-					"ORDER BY updated_at DESC, field",
+					"ORDER BY updated_at DESC, shop_id, field, previous_at DESC",
 					"LIMIT 500")),
 			},
 			{
@@ -200,7 +200,7 @@ func customerLedger() board {
 					"  WHERE "+isBuyer,
 					"    AND "+inShop,
 					")",
-					"ORDER BY \"Time\" DESC",
+					"ORDER BY \"Time\" DESC, \"Shop\", \"Ledger\"",
 					"LIMIT 500"),
 					written("Expected", money), written("Told", money), written("Unexplained", money)),
 				rows(12, 9, "Deliveries", "Webhooks of this customer's events that came in the selected time, resends too. Bodies are left out; event and webhook id find them in raw_webhooks.", "Nothing of this customer came in the selected time.", asTable(
@@ -223,7 +223,7 @@ func customerLedger() board {
 					"    UNION ALL",
 					"    SELECT event_id FROM loyalty.customer_changes WHERE "+isCustomer,
 					"  )",
-					"ORDER BY received_at DESC",
+					"ORDER BY received_at DESC, webhook_id, \"Event\"",
 					"LIMIT 500")),
 			},
 		},

@@ -71,7 +71,7 @@ func pointsByScene() board {
 					"  \"Burned\" / nullIf(sum(\"Burned\") OVER (), 0) AS \"Share of burned\"",
 					"FROM loyalty.points", inPoints,
 					"GROUP BY updated_scene",
-					"ORDER BY greatest(\"Earned\", \"Burned\") DESC"),
+					"ORDER BY greatest(\"Earned\", \"Burned\") DESC, updated_scene"),
 					barred("Earned", whole, green), barred("Burned", whole, orange),
 					written("Share of earned", share), written("Share of burned", share)),
 				rows(10, 10, "Which scenes' points get burned", "What each customer burned in the selected time, divided among the scenes as what the same customer earned in that time. More than was earned in the selected time counts for no scene.", "No customer earned points in the selected time.", asTable(
@@ -95,7 +95,7 @@ func pointsByScene() board {
 					"ARRAY JOIN lots AS lot",
 					"WHERE $__conditionalAll(lot.1 IN (${scene:sqlstring}), $scene)",
 					"GROUP BY lot.1",
-					"ORDER BY \"Of it burned\" DESC"),
+					"ORDER BY \"Of it burned\" DESC, \"Scene\""),
 					barred("Earned", whole, green), barred("Of it burned", whole, orange), written("Share burned", share)),
 			},
 			{
@@ -123,7 +123,7 @@ func pointsByScene() board {
 					"  count() AS \"Customers\"",
 					"FROM loyalty.points_segments_cached", where(inShop),
 					"GROUP BY segment",
-					"ORDER BY \"Customers\" DESC")),
+					"ORDER BY \"Customers\" DESC, segment")),
 			},
 			{
 				rows(8, 10, "Top days", "The days of the selected time on which most points were earned, in the selected time zone.", "No points changed in the selected time.", asTable(
@@ -134,7 +134,7 @@ func pointsByScene() board {
 					"  -sumIf(points_delta, points_delta < 0) AS \"Burned\"",
 					"FROM loyalty.points", inPoints,
 					"GROUP BY \"Day\"",
-					"ORDER BY \"Earned\" DESC",
+					"ORDER BY \"Earned\" DESC, \"Day\"",
 					"LIMIT 10"),
 					barred("Earned", whole, green), barred("Burned", whole, orange)),
 				rows(10, 10, "Largest balances", "The customers with most points now, whatever the selected time. A click on a customer opens the ledger. Refreshed every few minutes.", "No customer has points.", asTable(
@@ -154,7 +154,7 @@ func pointsByScene() board {
 					"  sum(points_balance) AS \"Outstanding\"",
 					"FROM loyalty.points_members_cached", where(inShop),
 					"GROUP BY shop_id",
-					"ORDER BY \"Outstanding\" DESC",
+					"ORDER BY \"Outstanding\" DESC, shop_id",
 					"LIMIT 10")),
 			},
 		},

@@ -131,7 +131,7 @@ func markGaps(ledgers string) dashboard.AnnotationQuery {
 	return annotation("Gaps", amber, asTable(
 		"SELECT",
 		"  toDateTime(day, 'UTC') AS time,",
-		"  concat(toString(sum(gaps)), ' gaps in ', arrayStringConcat(groupUniqArray(ledger), ', '), ' of ', toString(uniqExact(shop_id)), ' shops') AS text",
+		"  concat(toString(sum(gaps)), ' gaps in ', arrayStringConcat(arraySort(groupUniqArray(ledger)), ', '), ' of ', toString(uniqExact(shop_id)), ' shops') AS text",
 		"FROM loyalty.reconciliation_cached",
 		where(inDays, "gaps > 0", "ledger IN ("+ledgers+")", inShop),
 		"GROUP BY day",
@@ -142,8 +142,8 @@ func markGaps(ledgers string) dashboard.AnnotationQuery {
 func markDeadLetters() dashboard.AnnotationQuery {
 	return annotation("Dead letters", red, asTable(
 		"SELECT",
-		"  toDateTime(toDate(received_at), 'UTC') AS time,",
-		"  concat(toString(count()), ' dead letters: ', arrayStringConcat(groupUniqArray(reason), ', ')) AS text",
+		"  toDateTime(toDate(received_at, ${tz:sqlstring}), ${tz:sqlstring}) AS time,",
+		"  concat(toString(count()), ' dead letters: ', arrayStringConcat(arraySort(groupUniqArray(reason)), ', ')) AS text",
 		"FROM loyalty.dead_letters",
 		where("$__timeFilter_ms(received_at)", inShop),
 		"GROUP BY time",
