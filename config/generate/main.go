@@ -37,14 +37,18 @@ func generate(top string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := configuration(example)
+	connector, err := configuration(example)
+	if err != nil {
+		return nil, err
+	}
+	contract, err := contract()
 	if err != nil {
 		return nil, err
 	}
 	files := map[string][]byte{}
 	for name, n := range map[string]*node{
-		"config/connector.schema.json":          root,
-		"schema/contracts/contract.schema.json": contract(),
+		"config/connector.schema.json":          connector,
+		"schema/contracts/contract.schema.json": contract,
 	} {
 		if files[name], err = encode(n); err != nil {
 			return nil, err
