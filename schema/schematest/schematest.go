@@ -85,16 +85,11 @@ func value(n *yaml.Node) (any, error) {
 // Probes are values as somebody may write them, right and wrong ones for every
 // type of key.
 var Probes = []string{
-	"", "~", "{}", "[]", "[x]", "[~]", `[""]`, "{x: y}", "{x: ~}", "{x: {}}", "{enabled: true}",
-	"0", "1", "-1", "-2", "1.0", "1.5", "1e3", "1023", "1024", "65535", "65536", "16777215", "16777216", "16777217", "99999999999",
-	"true", "false", "yes", `"true"`, `"1"`, `""`, `" "`, "x", "Mixed Case", "a,b", `","`,
-	"0s", "-5s", "1ms", "5s", "+1m30s", "1.5s", ".5h", "5 s", "5d", "1h5",
-	"${SECRET}", `"${SECRET:-5s}"`, "${SECRET:-", "${}", "$$", `"x$${y"`,
-	"host:1", ":1", "host", `"[::1]:1"`, "a:b:c", "127.0.0.1:9000", "unix:/a", `"unix:"`, "a:1,b:2", "a:0", "/a/b", "a/b", "a//b",
-	"https://h/p", "HTTP://h", "ftp://h", "postgres://h/d",
-	"none", "gzip", "zstd", "lz4", "snappy", "json", "ndjson", "text", "parquet", "plain", "keep", "retry", "dead_letter",
-	"earliest", "latest", "2026-01-31T00:00:00Z", "2026-01-31T00:00:00.5+08:00", "2026-01-31", "info", "INFO", "warn+1", "fatal", "trace",
-	"day", `"day, shop"`, "[day]", "[day, day]", "[points]", "points", "[event_id]", "pg_x", "_x",
+	"~", "{}", "{x: y}", "{x: ~}", "[]", "[x]", "[~]", `[""]`, "[a, [b]]",
+	"0", "1", "-1", "1.0", "1.5", "1e3", "65536", "99999999999", "true", "false", "yes", `"true"`, `"1"`,
+	`""`, `" "`, "x", "Mixed Case", "a,b", `","`,
+	"5s", "-5s", "+1m30s", ".5h", "5 s", "${VARIABLE}", `"${VARIABLE:-5s}"`, "${VARIABLE:-", "x$${y",
+	"host:1", ":1", `"[::1]:1"`, "a:b:c", "/a/b", "a//b", "https://h/p",
 }
 
 // At returns the places of a document's keys, each with what puts a value there.
@@ -157,9 +152,9 @@ func places(n *yaml.Node, path string, all []Place) []Place {
 	return all
 }
 
-// Vary drops keys and changes values of a document, as somebody who edits it, and
-// returns its text.
-func Vary(t *rapid.T, text []byte) []byte {
+// Vary drops keys of a document and changes values, to a probe or to what stands
+// elsewhere, and returns its text.
+func Vary(t *rapid.T, text []byte, probes []string) []byte {
 	var document yaml.Node
 	if err := yaml.Load(text, &document); err != nil {
 		t.Fatal(err)
@@ -172,7 +167,7 @@ func Vary(t *rapid.T, text []byte) []byte {
 		place := rapid.SampledFrom(all).Draw(t, "place")
 		switch rapid.IntRange(0, 3).Draw(t, "change") {
 		case 0:
-			*place.value = parse(t, rapid.SampledFrom(Probes).Draw(t, "probe"))
+			*place.value = parse(t, rapid.SampledFrom(probes).Draw(t, "probe"))
 		case 1:
 			// What stands elsewhere, for it may be of the right form.
 			*place.value = clone(*rapid.SampledFrom(all).Draw(t, "other").value)
