@@ -42,17 +42,16 @@ func configuration(exampleText []byte) (*node, error) {
 		return nil, errors.Join(w.problems...)
 	}
 	root.Schema = draft7
-	root.Title = "Configuration of the connector"
 	root.Type = types{"object"}
 	root.Definitions = definitions(schema.Tables(contracts))
 	w.kinds(root.Properties.find("sinks").Items)
 	return root, nil
 }
 
-// definitions are what lists refer to: what editors propose for topics and columns.
-// Contracts of one's own have others.
+// definitions are the types of values, and what editors propose for topics and
+// columns. Contracts of one's own have others.
 func definitions(tables []*schema.Table) properties {
-	topic, column := &node{Type: text}, &node{Type: text}
+	topic, column := text(), text()
 	for _, t := range tables {
 		topic.Examples = append(topic.Examples, t.Topic)
 		for _, c := range t.Columns {
@@ -61,7 +60,25 @@ func definitions(tables []*schema.Table) properties {
 			}
 		}
 	}
-	return properties{{"topic", topic}, {"column", column}}
+	return properties{
+		{"text", text()},
+		{"list", &node{
+			Comment: "A list of texts, or one text with commas.",
+			If:      &node{Type: types{"object", "null"}}, Then: &node{Type: types{"array"}},
+		}},
+		{"boolean", &node{
+			Type: types{"boolean", "string"}, Pattern: variable, PatternErrorMessage: "must be true or false, without quotes",
+		}},
+		{"integer", &node{
+			Type: types{"integer", "string"}, Pattern: variable, PatternErrorMessage: "must be a whole number, without quotes",
+		}},
+		{"duration", &node{
+			Type: types{"string"}, Pattern: orVariable(`\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+`),
+			PatternErrorMessage: "must be a duration with a unit, as in 250ms, 5s, 1m or 1h",
+		}},
+		{"topic", topic},
+		{"column", column},
+	}
 }
 
 // A walk goes through the types of the configuration.
@@ -72,20 +89,17 @@ type walk struct {
 	problems  []error
 }
 
-var text = types{"string", "number", "boolean"} // Any scalar is a text, 12 also without quotes.
-
 // value makes the schema of the values that the type t takes at path.
 func (w *walk) value(path string, t reflect.Type) (*node, error) {
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
-		return &node{
-			Type: types{"string"}, Pattern: orVariable(`\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+`),
-			PatternErrorMessage: "must be a duration with a unit, as in 250ms, 5s, 1m or 1h",
-		}, nil
+		return as("duration"), nil
 	case t == reflect.TypeFor[slog.Level]():
-		return &node{Type: types{"string"}}, nil
+		return as("text"), nil
 	case t == reflect.TypeFor[strictyaml.List]():
-		return &node{Type: types{"array", "string", "number", "boolean"}, Items: &node{Type: text}}, nil
+		list := as("list")
+		list.Items = text()
+		return list, nil
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -96,13 +110,13 @@ func (w *walk) value(path string, t reflect.Type) (*node, error) {
 		items, err := w.value(path, t.Elem())
 		return &node{Type: types{"array"}, Items: items}, err
 	case reflect.Map:
-		return &node{Type: types{"object"}, AdditionalProperties: &node{Type: text}}, nil
+		return &node{Type: types{"object"}, AdditionalProperties: as("text")}, nil
 	case reflect.Bool:
-		return &node{Type: types{"boolean", "string"}, Pattern: variable, PatternErrorMessage: "must be true or false, without quotes"}, nil
+		return as("boolean"), nil
 	case reflect.Int, reflect.Int64:
-		return &node{Type: types{"integer", "string"}, Pattern: variable, PatternErrorMessage: "must be a whole number, without quotes"}, nil
+		return as("integer"), nil
 	case reflect.String:
-		return &node{Type: text}, nil
+		return as("text"), nil
 	default:
 		return nil, fmt.Errorf("%s: no schema for a Go %s", path, t)
 	}
@@ -149,8 +163,27 @@ func (w *walk) describe(n *node, path, field string) {
 	case n.Properties != nil, n.Items != nil && n.Items.Properties != nil:
 	case s.hasDefault:
 		n.Default = s.value
+		if shown := shown(s.value); shown != "" {
+			n.Description += " Default: " + shown + "."
+		}
 	case !slices.Contains(n.Examples, s.value):
 		n.Examples = append(n.Examples, s.value)
+	}
+}
+
+// shown is a default as a sentence has it. One that is empty goes without saying.
+func shown(value any) string {
+	switch value := value.(type) {
+	case []any:
+		texts := make([]string, len(value))
+		for i := range value {
+			texts[i] = shown(value[i])
+		}
+		return strings.Join(texts, ", ")
+	case map[string]any:
+		return ""
+	default:
+		return fmt.Sprint(value)
 	}
 }
 
@@ -169,13 +202,13 @@ func (w *walk) kinds(sink *node) {
 			continue
 		}
 		kind := field.Tag.Get("yaml")
-		one := &node{Required: []string{kind}}
+		one := &node{Required: []string{kind}, ErrorMessage: "a sink has exactly one kind: clickhouse, files, postgres, http or stdout"}
 		batch := &node{}
 		for _, p := range sink.Properties.find("batch").Properties {
 			s, ok := w.example.keys[kindSection(kind)+"batch."+p.key]
 			if ok && s.value != p.of.Default {
 				batch.Properties = append(batch.Properties, property{p.key, &node{Default: s.value}})
-				p.of.Description += fmt.Sprintf(" For %s the default is %v.", kind, s.value)
+				p.of.Description = fmt.Sprintf("%s; for %s %s.", strings.TrimSuffix(p.of.Description, "."), kind, shown(s.value))
 			}
 		}
 		if batch.Properties != nil {

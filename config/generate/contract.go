@@ -17,7 +17,6 @@ func contract() (*node, error) {
 		return nil, err
 	}
 	root.Schema = draft7
-	root.Title = "Contract of a webhook"
 	root.Required = []string{"topic", "webhooks", "table", "key", "fields"}
 	root.Properties.find("topic").Not = &node{Enum: []string{schema.RawWebhooks().Topic, schema.DeadLetters().Topic}}
 	root.Properties.find("table").Not = &node{Enum: []string{schema.RawWebhooks().Name, schema.DeadLetters().Name}}
@@ -54,6 +53,8 @@ func contract() (*node, error) {
 			}},
 		}}},
 		{"value", value},
+		{"text", text()},
+		{"filled", filledText()},
 	}
 	return root, nil
 }
@@ -71,42 +72,54 @@ const (
 	nameMessage = "must be lower-case letters, digits and _"
 )
 
+func nameText() *node {
+	n := as("text")
+	n.Pattern, n.PatternErrorMessage = name, nameMessage
+	return n
+}
+
+func filledText() *node {
+	n := text()
+	n.MinLength = 1
+	return n
+}
+
 // key is what there is to say about one key of a contract.
 type key struct {
 	description string
-	node        node
+	node        node // which is copied, for a type can be in several places
 }
 
 var (
 	contractKeys = map[string]key{
-		"topic":    {"The Kafka topic, without the configured prefix.", node{Type: text, Pattern: name, PatternErrorMessage: nameMessage}},
-		"webhooks": {"The values of X-Shopline-Topic that bring these bodies, in any case.", node{Type: types{"array"}, MinItems: 1, Items: &node{Type: text, MinLength: 1}}},
-		"table":    {"The ClickHouse table, in the sink's database.", node{Type: text, Pattern: name, PatternErrorMessage: nameMessage}},
-		"doc":      {"One sentence, which becomes the table's comment in ClickHouse.", node{Type: text}},
-		"shop_id":  {"The member of the body that holds the shop's id. Left out, the header X-Shopline-Shop-Id counts.", node{Type: text}},
-		"key":      {"The column of the customer's id: that of a required string. It keeps one customer's events in order.", node{Type: text, MinLength: 1}},
+		"topic":    {"The Kafka topic, without the configured prefix.", *nameText()},
+		"webhooks": {"The values of X-Shopline-Topic that bring these bodies, in any case.", node{Type: types{"array"}, MinItems: 1, Items: &node{Ref: "#/definitions/filled"}}},
+		"table":    {"The ClickHouse table, in the sink's database.", *nameText()},
+		"doc":      {"One sentence, which becomes the table's comment in ClickHouse.", *as("text")},
+		"shop_id":  {"The member of the body that holds the shop's id. Left out, the header X-Shopline-Shop-Id counts.", *as("text")},
+		"key":      {"The column of the customer's id: that of a required string. It keeps one customer's events in order.", *as("filled")},
 		"fields":   {"What is read from the body, in the order of the table's columns.", node{Type: types{"array"}, MinItems: 1, Items: &node{Ref: "#/definitions/field"}}},
 	}
 
 	valueKeys = map[string]key{
-		"value":   {"The value, in the case in which it is stored.", node{Type: text, MinLength: 1}},
-		"aliases": {"Other spellings of it, in the same case. They are stored as the value.", node{Type: types{"array"}, Items: &node{Type: text, MinLength: 1}}},
-		"doc":     {"What the value means.", node{Type: text}},
+		"value":   {"The value, in the case in which it is stored.", *as("filled")},
+		"aliases": {"Other spellings of it, in the same case. They are stored as the value.", node{Type: types{"array"}, Items: &node{Ref: "#/definitions/filled"}}},
+		"doc":     {"What the value means.", *as("text")},
 	}
 
 	fieldKeys = map[string]key{
-		"field":      {"The member of the body. A delta has none.", node{Type: text}},
-		"column":     {"The column. Left out, it has the member's name. Inside an object the object's column and _ come before it, inside a list of objects the list's and a point.", node{Type: text}},
+		"field":      {"The member of the body. A delta has none.", *as("text")},
+		"column":     {"The column. Left out, it has the member's name. Inside an object the object's column and _ come before it, inside a list of objects the list's and a point.", *as("text")},
 		"type":       {"How the member is read and stored; docs/configuration.md has what each type takes.", node{Type: types{"string"}}},
-		"doc":        {"One sentence, which becomes the column's comment in ClickHouse.", node{Type: text}},
-		"required":   {"true: a body without it, or with null or an empty text, becomes a dead letter.", node{Type: types{"boolean"}, Default: false}},
-		"nullable":   {"true: NULL is stored where the member is absent, null or an empty text.", node{Type: types{"boolean"}, Default: false}},
-		"expiry":     {"true: 0 and times beyond 2299 mean never, and are stored as NULL. For epoch_ms.", node{Type: types{"boolean"}, Default: false}},
+		"doc":        {"One sentence, which becomes the column's comment in ClickHouse.", *as("text")},
+		"required":   {"true: a body without it, or with null or an empty text, becomes a dead letter.", node{Type: types{"boolean"}}},
+		"nullable":   {"true: NULL is stored where the member is absent, null or an empty text.", node{Type: types{"boolean"}}},
+		"expiry":     {"true: 0 and times beyond 2299 mean never, and are stored as NULL. For epoch_ms.", node{Type: types{"boolean"}}},
 		"case":       {"How the values are stored: upper, lower, or as they come. For an enum.", node{Enum: []string{"", "upper", "lower"}}},
 		"values":     {"The known values. Others are kept, unless closed. For an enum.", node{Type: types{"array"}, Items: &node{Ref: "#/definitions/value"}}},
-		"closed":     {"true: a body with another value becomes a dead letter. For an enum.", node{Type: types{"boolean"}, Default: false}},
-		"value":      {"The column of the amount: that of a required int64 or cents. For a delta.", node{Type: text}},
-		"sign":       {"The column that says INCREASE or DECREASE: that of a required, closed enum of the two. For a delta.", node{Type: text}},
+		"closed":     {"true: a body with another value becomes a dead letter. For an enum.", node{Type: types{"boolean"}}},
+		"value":      {"The column of the amount: that of a required int64 or cents. For a delta.", *as("text")},
+		"sign":       {"The column that says INCREASE or DECREASE: that of a required, closed enum of the two. For a delta.", *as("text")},
 		"on_invalid": {"What a member that cannot be read does: reject makes the body a dead letter, empty stores NULL.", node{Enum: []string{"", "reject", "empty"}}},
 		"fields":     {"The members of an object, or of each object in a list.", node{Type: types{"array"}, Items: &node{Ref: "#/definitions/member"}}},
 	}

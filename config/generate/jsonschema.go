@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 )
 
-// A node is one JSON Schema of draft 7, which is the newest that the YAML
-// language server reads. Keywords about one type say nothing about values of
-// another, so that one node can hold those of several types.
+// A node is one JSON Schema of draft 7, which every YAML language server reads.
+// Keywords about one type say nothing about values of another, so that one node can
+// hold those of several types.
 type node struct {
 	Schema      string   `json:"$schema,omitempty"`
+	Comment     string   `json:"$comment,omitempty"`
 	Ref         string   `json:"$ref,omitempty"` // In draft 7 nothing beside it counts.
-	Title       string   `json:"title,omitempty"`
 	Description string   `json:"description,omitempty"`
 	Type        types    `json:"type,omitempty"`
 	Default     any      `json:"default,omitempty"`
@@ -42,14 +42,30 @@ type node struct {
 	Then  *node   `json:"then,omitempty"`
 	Else  *node   `json:"else,omitempty"`
 
-	// PatternErrorMessage is what editors show where Pattern does not match. It is
-	// a keyword of theirs, which other readers pass over.
+	// These are what editors show where Pattern does not match, and where a key is
+	// missing. They are keywords of theirs, which other readers pass over.
 	PatternErrorMessage string `json:"patternErrorMessage,omitempty"`
+	ErrorMessage        string `json:"errorMessage,omitempty"`
 
 	Definitions properties `json:"definitions,omitempty"`
 }
 
 const draft7 = "http://json-schema.org/draft-07/schema#"
+
+// as makes a schema of what a definition says. What is said beside it counts too.
+// It also keeps the type out of the key's own schema: an editor that completes a
+// section would write all keys with a type and a default into it.
+func as(definition string) *node {
+	return &node{AnyOf: []*node{{Ref: "#/definitions/" + definition}}}
+}
+
+// text takes any single value: 12 is a text, also without quotes. Were this said by
+// a list of types, editors would propose true.
+func text() *node {
+	return &node{
+		If: &node{Type: types{"object", "array", "null"}}, Then: &node{Type: types{"string"}},
+	}
+}
 
 // types are the types of values that a schema takes.
 type types []string

@@ -89,10 +89,9 @@ var rules = map[string]rule{
 	"sinks.columns.include": items(func(n *node) { *n = node{Ref: "#/definitions/column"} }),
 	"sinks.columns.exclude": items(func(n *node) { *n = node{Ref: "#/definitions/column"} }),
 	"sinks.columns.rename": func(n *node) {
-		n.AdditionalProperties = &node{
-			Type: text, Pattern: orVariable(`[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?`),
-			PatternErrorMessage: "the new name must be letters, digits and _, and begin with a letter",
-		}
+		name := as("text")
+		form(`[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?`, "the new name must be letters, digits and _, and begin with a letter")(name)
+		n.AdditionalProperties = name
 	},
 	"sinks.start": func(n *node) {
 		oneOf("earliest", "latest")(n)
@@ -156,7 +155,7 @@ func between(least, most int64) rule {
 
 func oneOf(values ...string) rule {
 	return func(n *node) {
-		n.Type, n.AnyOf = nil, []*node{{Enum: values}, {Type: types{"string"}, Pattern: variable}}
+		n.AnyOf = []*node{{Enum: values}, {Type: types{"string"}, Pattern: variable}}
 	}
 }
 
@@ -168,9 +167,10 @@ func needs(keys ...string) rule { return func(n *node) { n.Required = keys } }
 // either has one of two keys hold something.
 func either(list, file string) rule {
 	return func(n *node) {
+		message := "at least one secret is needed, in " + list + " or " + file
 		n.AnyOf = []*node{
-			{Required: []string{list}, Properties: properties{{list, &node{MinItems: 1, Pattern: `[^,\s]`}}}},
-			{Required: []string{file}, Properties: properties{{file, &node{MinLength: 1}}}},
+			{ErrorMessage: message, Required: []string{list}, Properties: properties{{list, &node{MinItems: 1, Pattern: `[^,\s]`}}}},
+			{ErrorMessage: message, Required: []string{file}, Properties: properties{{file, &node{MinLength: 1}}}},
 		}
 	}
 }
@@ -178,7 +178,10 @@ func either(list, file string) rule {
 // onePlace has files go to exactly one place. An empty section is none.
 func onePlace(n *node) {
 	for _, place := range []string{"local", "s3", "gcs", "azure"} {
-		n.OneOf = append(n.OneOf, &node{Required: []string{place}, Properties: properties{{place, &node{Type: types{"object"}}}}})
+		n.OneOf = append(n.OneOf, &node{
+			Required: []string{place}, Properties: properties{{place, &node{Type: types{"object"}}}},
+			ErrorMessage: "files go to exactly one place: local, s3, gcs or azure",
+		})
 	}
 }
 
