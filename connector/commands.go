@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
-	"loyaltyhouse/config"
 	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/connector/normalize"
 	"loyaltyhouse/schema"
@@ -70,7 +69,7 @@ func serviceRun(file *string, r roles) func(*cobra.Command, []string) error {
 
 func configCommand(file *string) *cobra.Command {
 	command := &cobra.Command{Use: "config", Short: "Work with the configuration"}
-	command.AddCommand(configSchemaCommand(), &cobra.Command{
+	command.AddCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Read the configuration and the contracts, and report everything that is wrong",
 		Long: `Reads the configuration, the files that it names and the contracts, and
@@ -111,33 +110,7 @@ reports everything that is wrong with file and line. It connects to nothing.`,
 			return err
 		},
 	})
-	return command
-}
-
-// configSchemaCommand is for whoever has the binary alone.
-func configSchemaCommand() *cobra.Command {
-	var contract bool
-	command := &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema by which editors complete and check the configuration, or a contract",
-		Long: `Prints the JSON Schema by which editors complete and check the configuration:
-
-    connector config schema > connector.schema.json
-
-An editor with the YAML language server takes it for a file that begins with
-
-    # yaml-language-server: $schema=connector.schema.json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			text := config.JSONSchema
-			if contract {
-				text = schema.JSONSchema
-			}
-			_, err := cmd.OutOrStdout().Write(text)
-			return err
-		},
-	}
-	command.Flags().BoolVar(&contract, "contract", false, "that of contracts")
+	command.AddCommand(schemaCommand())
 	return command
 }
 

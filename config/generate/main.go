@@ -1,5 +1,10 @@
 // Command generate writes the JSON Schemas of the configuration and of contracts,
 // by which editors complete and check them. Run it with make schemas.
+//
+// The keys are those of the Go types, and what is said of them stands in the
+// configuration's example, which is written for people, so that there is one text
+// of each. The schemas never refuse what the loaders take, which tests hold; the
+// loaders refuse more.
 package main
 
 import (

@@ -47,6 +47,14 @@ func (s *Schema) Check(text []byte) error {
 	return s.compiled.Validate(v)
 }
 
+// NoStricter reports a text that load takes and the schema refuses.
+func (s *Schema) NoStricter(t rapid.TB, text []byte, load func([]byte) error) {
+	t.Helper()
+	if wrong := s.Check(text); wrong != nil && load(text) == nil {
+		t.Errorf("the schema refuses what is right: %v\n%s", wrong, text)
+	}
+}
+
 // value turns YAML into what JSON knows. A time is a text there.
 func value(n *yaml.Node) (any, error) {
 	switch n.Kind {
@@ -92,7 +100,7 @@ var Probes = []string{
 	"host:1", ":1", `"[::1]:1"`, "a:b:c", "/a/b", "a//b", "https://h/p",
 }
 
-// At returns the places of a document's keys, each with what puts a value there.
+// At returns the places of a document's keys and items.
 func At(document *yaml.Node) []Place { return places(document.Content[0], "", nil) }
 
 // A Place is a key or an item of a document.
@@ -102,13 +110,18 @@ type Place struct {
 	drop  func()
 }
 
-// Try calls f with the document changed by a probe, and undoes it.
-func (p Place) Try(t testing.TB, probe string, f func()) {
+// Try calls f with the text of a document that is changed by a probe, and undoes
+// the change.
+func (p Place) Try(t testing.TB, document *yaml.Node, probe string, f func(text []byte)) {
 	t.Helper()
 	before := *p.value
 	defer func() { *p.value = before }()
 	*p.value = parse(t, probe)
-	f()
+	text, err := yaml.Dump(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f(text)
 }
 
 func parse(t rapid.TB, probe string) *yaml.Node {
