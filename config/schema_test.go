@@ -183,7 +183,7 @@ func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
 	jsonSchema := schematest.Compile(t, config.JSONSchema)
 	bounds := bounds(t)
 	seen := map[string]bool{}
-	for _, document := range singleSinks(t) {
+	for _, document := range parts(t) {
 		for _, place := range schematest.At(document) {
 			if seen[place.Path] {
 				continue
@@ -204,7 +204,7 @@ func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
 func TestSchemaTakesVariationsThatTheLoaderTakes(t *testing.T) {
 	jsonSchema := schematest.Compile(t, config.JSONSchema)
 	var texts [][]byte
-	for _, document := range singleSinks(t) {
+	for _, document := range parts(t) {
 		text, err := yaml.Dump(document)
 		if err != nil {
 			t.Fatal(err)
@@ -223,9 +223,9 @@ func loads(text []byte) error {
 	return err
 }
 
-// singleSinks returns the example as documents of one sink each, which are read
-// faster. The first has all other sections too.
-func singleSinks(t *testing.T) (documents []*yaml.Node) {
+// parts returns the example as documents of one section or one sink each, which are
+// read faster.
+func parts(t *testing.T) (documents []*yaml.Node) {
 	t.Helper()
 	text := withDefault.ReplaceAllString(exampleText(t), "$1 $2")
 	var whole struct {
@@ -234,19 +234,27 @@ func singleSinks(t *testing.T) (documents []*yaml.Node) {
 	if err := yaml.Load([]byte(text), &whole); err != nil {
 		t.Fatal(err)
 	}
-	for i, sink := range whole.Sections["sinks"].Content {
-		sections := map[string]any{"receiver": map[string]string{"secrets": "x"}}
-		if i == 0 {
-			for key, section := range whole.Sections {
-				sections[key] = &section
-			}
+	add := func(key string, section any) {
+		sections := map[string]any{
+			"receiver": map[string]string{"secrets": "x"},
+			"sinks":    []any{map[string]any{"name": "a", "clickhouse": map[string]any{}}},
 		}
-		sections["sinks"] = []*yaml.Node{sink}
+		sections[key] = section
 		var document yaml.Node
 		if err := document.Encode(sections); err != nil {
 			t.Fatal(err)
 		}
 		documents = append(documents, &yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{&document}})
+	}
+	for _, key := range slices.Sorted(maps.Keys(whole.Sections)) {
+		section := whole.Sections[key]
+		if key != "sinks" {
+			add(key, &section)
+			continue
+		}
+		for _, sink := range section.Content {
+			add(key, []*yaml.Node{sink})
+		}
 	}
 	return documents
 }
@@ -304,7 +312,7 @@ func TestSchemaListsTheLoadersValues(t *testing.T) {
 	separator := regexp.MustCompile(`, | or | `)
 	known := describedKeys(t)
 	compared := 0
-	for _, document := range singleSinks(t) {
+	for _, document := range parts(t) {
 		for _, place := range schematest.At(document) {
 			key := known[place.Path]
 			if len(key.AnyOf) == 0 || key.AnyOf[0].Enum == nil || strings.HasSuffix(place.Path, "[]") {
