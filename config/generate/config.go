@@ -197,12 +197,14 @@ func (w *walk) apply(path string, n *node) {
 // kinds has a sink be of exactly one kind, which are its pointers. Each has the
 // defaults of a batch that the example shows with it.
 func (w *walk) kinds(sink *node) {
+	var kinds []string
 	for field := range reflect.TypeFor[config.Sink]().Fields() {
-		if field.Type.Kind() != reflect.Pointer {
-			continue
+		if field.Type.Kind() == reflect.Pointer {
+			kinds = append(kinds, field.Tag.Get("yaml"))
 		}
-		kind := field.Tag.Get("yaml")
-		one := &node{Required: []string{kind}, ErrorMessage: "a sink has exactly one kind: clickhouse, files, postgres, http or stdout"}
+	}
+	for _, kind := range kinds {
+		one := &node{Required: []string{kind}, ErrorMessage: "a sink has exactly one kind of " + strings.Join(kinds, ", ")}
 		batch := &node{}
 		for _, p := range sink.Properties.find("batch").Properties {
 			s, ok := w.example.keys[kindSection(kind)+"batch."+p.key]
