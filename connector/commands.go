@@ -110,6 +110,7 @@ reports everything that is wrong with file and line. It connects to nothing.`,
 			return err
 		},
 	})
+	command.AddCommand(schemaCommand())
 	return command
 }
 
