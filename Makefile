@@ -65,6 +65,10 @@ lint: ## Run the linters
 dashboards: ## Write the Grafana dashboards anew, from their generator
 	go generate ./dashboards
 
+.PHONY: schemas
+schemas: ## Write the JSON Schemas of the configuration and of contracts anew
+	go generate ./config
+
 .PHONY: fuzz
 fuzz: ## Run each fuzzer for FUZZ_TIME
 	@set -e; for package in $$(go list ./...); do \

@@ -10,20 +10,16 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"loyaltyhouse/connector/deliver"
 	"loyaltyhouse/connector/embedded"
 	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/connector/webhook"
 	"loyaltyhouse/schema"
 	"loyaltyhouse/schema/strictyaml"
-	"loyaltyhouse/sinks"
-	"loyaltyhouse/sinks/clickhouse"
 )
 
 // Config is the whole file.
@@ -46,19 +42,6 @@ type Config struct {
 	// look, development and tests. Leave it out in production.
 	Embedded *embedded.Config `yaml:"embedded"`
 }
-
-// A Sink is one destination: a name and exactly one kind.
-type Sink struct {
-	// Name is part of the sink's consumer group: a new name delivers anew.
-	Name       string              `yaml:"name"`
-	ClickHouse *clickhouse.Config  `yaml:"clickhouse"`
-	Start      kafka.StartOffset   `yaml:"start"`
-	Batch      deliver.BatchConfig `yaml:"batch"`
-	Retry      sinks.RetryConfig   `yaml:"retry"`
-}
-
-// Files returns the files that are read when the sink is opened.
-func (s *Sink) Files() []string { return s.ClickHouse.Files() }
 
 // Admin is the port of the probes, the metrics and the dashboards.
 type Admin struct {
@@ -88,11 +71,7 @@ func Default() Config {
 	}
 }
 
-func defaultSink() Sink {
-	return Sink{Start: kafka.StartEarliest, Batch: deliver.DefaultBatchConfig(), Retry: sinks.DefaultRetryConfig()}
-}
-
-// Load reads and validates the file. Texts may hold ${VARIABLE} or
+// Load reads and validates the file, and the contracts that it names. Texts may hold ${VARIABLE} or
 // ${VARIABLE:-default}.
 func Load(file string) (*Config, error) {
 	data, err := os.ReadFile(file) //nolint:gosec // The user who starts the program names this file, with the user's own rights.
@@ -105,7 +84,7 @@ func Load(file string) (*Config, error) {
 // Parse is Load for a file that has been read, with a given environment.
 func Parse(file string, data []byte, environment func(string) (string, bool)) (*Config, error) {
 	doc, err := strictyaml.Parse(file, data, strictyaml.Expand(environment),
-		strictyaml.Defaults(defaultSink), strictyaml.Defaults(clickhouse.DefaultConfig), strictyaml.Defaults(embedded.DefaultConfig))
+		strictyaml.DefaultsByKeys(newSink), strictyaml.Defaults(embedded.DefaultConfig))
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +93,13 @@ func Parse(file string, data []byte, environment func(string) (string, bool)) (*
 		return nil, err
 	}
 	if err := doc.Locate(c.Validate()); err != nil {
+		return nil, err
+	}
+	contracts, err := c.LoadContracts()
+	if err != nil {
+		return nil, err
+	}
+	if err := doc.Locate(c.validateSelections(schema.Tables(contracts))); err != nil {
 		return nil, err
 	}
 	return &c, nil
@@ -126,8 +112,6 @@ const (
 	recordGrowth   = 4
 	recordOverhead = 64 << 10
 )
-
-var sinkName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
 // Validate reports everything that cannot work. Each error begins with the
 // path of the key.
@@ -167,23 +151,6 @@ func (c *Config) Validate() error {
 			wrong("embedded.clickhouse: no sink writes to its address %s; name it in sinks[0].clickhouse.addresses", address)
 		}
 	}
-	return errors.Join(errs...)
-}
-
-func (s *Sink) validate() error {
-	var errs []error
-	if !sinkName.MatchString(s.Name) {
-		errs = append(errs, fmt.Errorf("name: must be lower-case letters, digits, - and _, is %q", s.Name))
-	}
-	if s.ClickHouse == nil {
-		errs = append(errs, errors.New("clickhouse: a sink needs exactly one kind; the kinds are: clickhouse"))
-	} else {
-		errs = append(errs, strictyaml.Under("clickhouse", s.ClickHouse.Validate()))
-	}
-	if err := s.Start.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("start: %w", err))
-	}
-	errs = append(errs, strictyaml.Under("batch", s.Batch.Validate()), strictyaml.Under("retry", s.Retry.Validate()))
 	return errors.Join(errs...)
 }
 

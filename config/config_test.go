@@ -115,7 +115,55 @@ shutdown_timeout: 10ms
 		{
 			name: "sink without a kind",
 			text: secrets + "sinks: [{name: lake}]\n",
-			want: []string{`connector.yaml:2: sinks[0].clickhouse: a sink needs exactly one kind; the kinds are: clickhouse`},
+			want: []string{`connector.yaml:2: sinks[0].name: sink "lake" needs exactly one kind, with its section; the kinds are: clickhouse, files, postgres, http, stdout`},
+		},
+		{
+			name: "sink of two kinds",
+			text: secrets + "sinks:\n  - name: lake\n    clickhouse: {}\n    stdout: {}\n",
+			want: []string{`connector.yaml:5: sinks[0].stdout: a sink has exactly one kind, and this one has clickhouse, stdout; give each a sink of its own`},
+		},
+		{
+			name: "impossible values of each kind",
+			text: secrets + `sinks:
+  - name: lake
+    files:
+      local: {directory: lake}
+  - name: application
+    postgres:
+      schema: pg_loyalty
+  - name: forward
+    http:
+      url: ftp://example.com
+      secrets: of at least 24 bytes each
+  - name: look
+    stdout:
+      format: table
+`,
+			want: []string{
+				`connector.yaml:5: sinks[0].files.local.directory: must be an absolute path, as in /var/lib/loyaltyhouse, is "lake"`,
+				`connector.yaml:8: sinks[1].postgres.schema: must be lower-case letters, digits and _, and not begin with pg_, is "pg_loyalty"`,
+				`connector.yaml:11: sinks[2].http.url: must begin with https:// or http:// and a host`,
+				`connector.yaml:15: sinks[3].stdout.format: must be ndjson or text, is "table"`,
+			},
+		},
+		{
+			name: "selection that fits no table",
+			text: secrets + `sinks:
+  - name: points
+    topics: [pionts]
+    stdout:
+  - name: forward
+    topics: points
+    columns:
+      exclude: [buyerid]
+    filter: points_delta > "1"
+    stdout:
+`,
+			want: []string{
+				`connector.yaml:4: sinks[0].topics[0]: there is no topic "pionts"; did you mean "points"?`,
+				`connector.yaml:9: sinks[1].columns.exclude[0]: no topic of this sink has a column "buyerid"; did you mean "buyer_id"?`,
+				`connector.yaml:10: sinks[1].filter: 1:14: invalid operation: > (mismatched types int64 and string)`,
+			},
 		},
 		{
 			name: "two sinks of one name",
@@ -245,11 +293,8 @@ func TestLoadContractsReportsTheFile(t *testing.T) {
 			wrong + ":8: fields[1]: must be required or nullable, for there is no empty value of type int64",
 		absent: "contracts: open " + absent + ": no such file or directory",
 	} {
-		c, err := parse("receiver: {secrets: x}\nsinks: [{name: x, clickhouse: {}}]\ncontracts: [" + file + "]\n")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.LoadContracts(); err == nil || err.Error() != want {
+		_, err := parse("receiver: {secrets: x}\nsinks: [{name: x, clickhouse: {}}]\ncontracts: [" + file + "]\n")
+		if err == nil || err.Error() != want {
 			t.Errorf("wanted %q, got %v", want, err)
 		}
 	}

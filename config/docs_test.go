@@ -23,7 +23,7 @@ import (
 func pages(t *testing.T) []string {
 	t.Helper()
 	files := []string{"../README.md"}
-	for _, pattern := range []string{"../docs/*.md", "../docs/adr/*.md"} {
+	for _, pattern := range []string{"../docs/*.md", "../docs/adr/*.md", "../docs/sinks/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -67,6 +67,19 @@ func headings(text string) (anchors []string) {
 	return anchors
 }
 
+// The page about a new kind of sink shows the code as it is.
+func TestNewKindQuotesTheCode(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```go\n// (\\S+)\n(.*?)```").FindAllStringSubmatch(read(t, "../docs/sinks/a-new-kind.md"), -1)
+	if len(blocks) == 0 {
+		t.Fatal("the page shows no code")
+	}
+	for _, block := range blocks {
+		if !strings.Contains(read(t, filepath.Join("..", block[1])), block[2]) {
+			t.Errorf("%s does not hold\n%s", block[1], block[2])
+		}
+	}
+}
+
 func TestNamedMakeTargetsExist(t *testing.T) {
 	makefile := read(t, "../Makefile")
 	named := regexp.MustCompile("(?m)(?:`|^ {4})(?:[A-Z_]+=\\S+ )*make ([a-z-]+)")
@@ -81,7 +94,7 @@ func TestNamedMakeTargetsExist(t *testing.T) {
 
 // A path in code style that begins with one of the repository's folders exists.
 func TestNamedFilesExist(t *testing.T) {
-	named := regexp.MustCompile("(?:`|\\./|[ =])((?:config|connector|dashboards|docs|schema|sinks)/[A-Za-z0-9_./-]*[A-Za-z0-9])")
+	named := regexp.MustCompile("(?:`|[^.]\\./|[ =])((?:config|connector|dashboards|docs|schema|sinks)/[A-Za-z0-9_./-]*[A-Za-z0-9])")
 	for _, page := range pages(t) {
 		for _, match := range named.FindAllStringSubmatch(read(t, page), -1) {
 			if match[1] == "config/tier_changes.yaml" {
@@ -154,7 +167,7 @@ func TestOperationNamesMetricsAndReasons(t *testing.T) {
 			}
 		}
 	}
-	reasons := []string{sinks.Undecodable, sinks.RowRefused}
+	reasons := []string{sinks.Undecodable, sinks.RowRefused, sinks.FilterFailed}
 	for _, r := range normalize.Reasons() {
 		reasons = append(reasons, string(r))
 	}

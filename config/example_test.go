@@ -13,17 +13,18 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"loyaltyhouse/config"
-	"loyaltyhouse/connector/deliver"
 	"loyaltyhouse/connector/embedded"
-	"loyaltyhouse/connector/kafka"
-	"loyaltyhouse/sinks"
-	"loyaltyhouse/sinks/clickhouse"
 )
 
 const exampleFile = "connector.example.yaml"
 
 // everyVariable is an environment in which every variable is set.
-func everyVariable(string) (string, bool) { return "stub", true }
+func everyVariable(name string) (string, bool) {
+	if name == "FORWARD_SECRETS" {
+		return "stub that is long enough", true
+	}
+	return "stub", true
+}
 
 func noVariables(string) (string, bool) { return "", false }
 
@@ -93,8 +94,12 @@ func keysOf(t reflect.Type, prefix string) (keys []string) {
 		return nil
 	}
 	for field := range t.Fields() {
-		if field.Tag.Get("yaml") == "-" {
+		switch field.Tag.Get("yaml") {
+		case "-":
 			continue // It is not for the file.
+		case ",inline":
+			keys = append(keys, keysOf(field.Type, prefix)...)
+			continue
 		}
 		key := prefix + field.Tag.Get("yaml")
 		keys = append(keys, key)
@@ -114,16 +119,42 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Default()
-	engine, warehouse := embedded.DefaultConfig(), clickhouse.DefaultConfig()
-	want.Embedded = &engine
-	want.Sinks = []config.Sink{{
-		Name: "clickhouse", ClickHouse: &warehouse, Start: kafka.StartEarliest,
-		Batch: deliver.DefaultBatchConfig(), Retry: sinks.DefaultRetryConfig(),
-	}}
+	want.Embedded = new(embedded.DefaultConfig())
+	if len(have.Sinks) == 0 {
+		t.Fatal("the example has no sink")
+	}
+	for _, sink := range have.Sinks {
+		want.Sinks = append(want.Sinks, defaultsOf(t, sink))
+	}
 	want.Receiver.Secrets = []string{"stub"}
 	if diff := cmp.Diff(want, *have, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("the defaults of the code (-) and of the example (+) differ:\n%s", diff)
 	}
+}
+
+// defaultsOf returns the sink that a file gets which gives nothing but what has
+// no default.
+func defaultsOf(t *testing.T, sink config.Sink) config.Sink {
+	t.Helper()
+	section := sink.Kind() + ": {"
+	switch {
+	case sink.Files != nil && sink.Files.S3 != nil:
+		section += "s3: {bucket: company-lake, region: eu-central-1}"
+	case sink.Files != nil && sink.Files.Local != nil:
+		section += "local: {directory: " + sink.Files.Local.Directory + "}"
+	case sink.Files != nil && sink.Files.GCS != nil:
+		section += "gcs: {bucket: company-lake}"
+	case sink.Files != nil:
+		section += "azure: {account: companylake, container: loyalty}"
+	case sink.HTTP != nil:
+		section += "url: https://example.com/loyalty, secrets: \"${FORWARD_SECRETS}\""
+	}
+	text := "receiver: {secrets: x}\nsinks: [{name: " + sink.Name + ", " + section + "}}]\n"
+	c, err := config.Parse("minimal.yaml", []byte(text), everyVariable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Sinks[0]
 }
 
 // A comment that names another default than the one beside it would be missed
@@ -145,12 +176,31 @@ func TestExampleHoldsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, secret := range map[string]string{
-		"kafka.sasl.password":          c.Kafka.SASL.Password,
-		"sinks[0].clickhouse.password": c.Sinks[0].ClickHouse.Password,
-		"receiver.secrets":             fmt.Sprint(c.Receiver.Secrets),
+		"kafka.sasl.password": c.Kafka.SASL.Password,
+		"receiver.secrets":    fmt.Sprint(c.Receiver.Secrets),
 	} {
 		if secret != "" && secret != "[stub]" {
 			t.Errorf("%s is written in the example", what)
+		}
+	}
+	for _, sink := range c.Sinks {
+		var secrets []string
+		switch {
+		case sink.ClickHouse != nil:
+			secrets = []string{sink.ClickHouse.Password}
+		case sink.Files != nil && sink.Files.S3 != nil:
+			secrets = []string{sink.Files.S3.SecretAccessKey}
+		case sink.Files != nil && sink.Files.Azure != nil:
+			secrets = []string{sink.Files.Azure.AccountKey}
+		case sink.Postgres != nil:
+			secrets = []string{sink.Postgres.Password}
+		case sink.HTTP != nil:
+			secrets = sink.HTTP.Secrets
+		}
+		for _, secret := range secrets {
+			if secret != "" && !strings.HasPrefix(secret, "stub") {
+				t.Errorf("a secret of sink %s is written in the example", sink.Name)
+			}
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/connector/normalize"
+	"loyaltyhouse/schema"
 )
 
 func serveCommand(file *string) *cobra.Command {
@@ -42,7 +43,7 @@ number of them may run behind a load balancer; probe /readyz/receiver.`,
 func sinkCommand(file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "sink",
-		Short: "Run the sinks alone: Kafka into ClickHouse",
+		Short: "Run the sinks alone: Kafka into ClickHouse, files, PostgreSQL or other services",
 		Long: `Runs the sinks alone: they deliver what is in Kafka. Any number of them may
 run, up to the number of partitions; they share the partitions out.`,
 		Args: cobra.NoArgs,
@@ -75,7 +76,7 @@ func configCommand(file *string) *cobra.Command {
 reports everything that is wrong with file and line. It connects to nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, _, err := load(*file)
+			cfg, log, err := load(*file)
 			if err != nil {
 				return err
 			}
@@ -93,9 +94,9 @@ reports everything that is wrong with file and line. It connects to nothing.`,
 			}
 			client.Close()
 			for _, s := range cfg.Sinks {
-				sink, err := openKind(s)
+				sink, err := openDestination(s, schema.Tables(contracts), log)
 				if err != nil {
-					return fmt.Errorf("sink %s: %w", s.Name, err)
+					return err
 				}
 				if err := sink.Close(); err != nil {
 					return err
@@ -109,6 +110,7 @@ reports everything that is wrong with file and line. It connects to nothing.`,
 			return err
 		},
 	})
+	command.AddCommand(schemaCommand())
 	return command
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -72,6 +74,30 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("connector %s: exit status %d, want %d; it should print %q, it printed:\n%s",
 				strings.Join(step.args, " "), status, step.status, step.want, printed)
 		}
+	}
+}
+
+// The other kinds of sinks are prepared beside the warehouse, and by a start too.
+func TestMigratePreparesEveryKind(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "lake")
+	file := writeFile(t, "connector.yaml", `receiver: {secrets: x}
+sinks:
+  - name: lake
+    topics: [points]
+    columns: {exclude: [webhook_id]}
+    files:
+      local: {directory: `+directory+`}
+`)
+	for _, args := range [][]string{{"migrate", "status"}, {"migrate", "up"}} {
+		if _, err := os.Stat(directory); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the directory is there before %v: %v", args, err)
+		}
+		if status, printed := connector(t, append(args, "--config", file)...); status != 0 {
+			t.Errorf("%v: exit status %d; it printed:\n%s", args, status, printed)
+		}
+	}
+	if _, err := os.Stat(directory); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -34,7 +34,8 @@ func TestStartWritesComments(t *testing.T) {
 	table := schema.RawWebhooks()
 	table.Doc = strings.Repeat("long ", 100_000)
 	var printed bytes.Buffer
-	if err := migrateUp(t.Context(), s.cfg.Sinks[0], []*schema.Table{table}, slog.New(slog.NewTextHandler(&printed, nil))); err != nil {
+	sink := &migrating{cfg: s.cfg.Sinks[0], log: slog.New(slog.NewTextHandler(&printed, nil))}
+	if err := sink.Prepare(t.Context(), []*schema.Table{table}); err != nil {
 		t.Errorf("refused comments keep the sink from starting: %v", err)
 	}
 	if text := printed.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "loyalty.raw_webhooks") {

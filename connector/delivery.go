@@ -16,18 +16,37 @@ import (
 
 // A runningSink is one sink with its deliverer.
 type runningSink struct {
-	cfg       config.Sink
-	files     string // the digest of the files that cfg names
-	tables    []*schema.Table
-	sink      *sinks.Retrying
-	deliverer *deliver.Deliverer
-	stop      context.CancelFunc
-	stopped   chan struct{}
+	cfg         config.Sink
+	files       string // the digest of the files that cfg names
+	tables      []*schema.Table
+	destination sinks.Sink
+	sink        *sinks.Retrying // the same, with retries
+	deliverer   *deliver.Deliverer
+	stop        context.CancelFunc
+	stopped     chan struct{}
 }
 
-// openKind is the table of sink kinds.
-func openKind(c config.Sink) (sinks.Sink, error) {
-	return clickhouse.Open(c.Name, *c.ClickHouse)
+// openKind opens a sink as it is configured, without what is selected for it.
+func openKind(c config.Sink, log *slog.Logger) (sinks.Sink, error) {
+	sink, err := c.Open()
+	if warehouse, is := sink.(*clickhouse.Sink); is {
+		return &migrating{Sink: warehouse, cfg: c, log: log}, nil
+	}
+	return sink, err
+}
+
+// openDestination opens a sink for what its configuration selects of the tables,
+// which are all that there are.
+func openDestination(c config.Sink, tables []*schema.Table, log *slog.Logger) (sinks.Sink, error) {
+	kind, err := openKind(c, log)
+	if err != nil {
+		return nil, fmt.Errorf("sink %s: %w", c.Name, err)
+	}
+	selecting, err := sinks.Select(kind, c.SelectConfig, tables)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sink %s: %w", c.Name, err), kind.Close())
+	}
+	return selecting, nil
 }
 
 func (s *service) openSinks() (err error) {
@@ -46,16 +65,17 @@ func (s *service) openSinks() (err error) {
 
 // openSink makes a sink that does not deliver yet.
 func (s *service) openSink(c config.Sink) (*runningSink, error) {
-	files := digest(c.Files())
-	kind, err := openKind(c)
+	seen := digest(c.NamedFiles())
+	all := schema.Tables(s.contracts)
+	destination, err := openDestination(c, all, s.log)
 	if err != nil {
-		return nil, fmt.Errorf("sink %s: %w", c.Name, err)
+		return nil, err
 	}
-	tables := tablesOf(s.contracts)
-	sink := sinks.Retry(kind, c.Name, c.Retry, s.delivery.Retry, s.log, time.Now)
+	tables := c.Tables(all)
+	sink := sinks.Retry(destination, c.Name, c.Retry, s.delivery.Retry, s.log, time.Now)
 	cfg := deliver.Config{Sink: c.Name, TopicPrefix: s.cfg.Kafka.TopicPrefix, Tables: tables, Start: c.Start, Batch: c.Batch}
 	return &runningSink{
-		cfg: c, files: files, tables: tables, sink: sink,
+		cfg: c, files: seen, tables: tables, destination: destination, sink: sink,
 		deliverer: deliver.New(cfg, sink, s.kafka, s.producer, s.delivery, s.log, time.Now),
 	}, nil
 }
@@ -65,7 +85,8 @@ func (s *service) openSink(c config.Sink) (*runningSink, error) {
 func (s *service) startSink(r *runningSink) {
 	ctx, stop := context.WithCancel(s.work)
 	r.stop, r.stopped = stop, make(chan struct{})
-	migrate := s.cfg.MigrateOnStart
+	preparer, able := r.destination.(sinks.Preparer)
+	prepare := able && s.cfg.MigrateOnStart
 	tables := newState("the tables are being looked up")
 	s.ready.add(part{Name: "sink " + r.cfg.Name, check: func(ctx context.Context) error {
 		if err := r.sink.Ready(); err != nil {
@@ -78,10 +99,10 @@ func (s *service) startSink(r *runningSink) {
 		defer close(r.stopped)
 		defer stop()
 		ready := s.until(ctx, tables, "tables of sink "+r.cfg.Name, func() error {
-			if !migrate {
+			if !prepare {
 				return nil
 			}
-			return migrateUp(ctx, r.cfg, r.tables, s.log)
+			return preparer.Prepare(ctx, r.tables)
 		})
 		if !ready {
 			return nil

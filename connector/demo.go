@@ -107,7 +107,11 @@ func (s *service) play(ctx context.Context, simulation simulate.Config, out io.W
 	if err := printSummary(out, g.Expected(), summary); err != nil {
 		return err
 	}
-	warehouse := s.cfg.Sinks[0].ClickHouse
+	sink, _, err := warehouseSink(s.cfg, "")
+	if err != nil {
+		return err
+	}
+	warehouse := sink.ClickHouse
 	conn, err := clickhouse.Connect(*warehouse)
 	if err != nil {
 		return err

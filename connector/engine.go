@@ -97,6 +97,9 @@ func (e *engine) point(cfg *config.Config) {
 	configured, actual := cfg.EmbeddedClickHouse(), e.get().Addr()
 	for i := range cfg.Sinks {
 		c := cfg.Sinks[i].ClickHouse
+		if c == nil {
+			continue
+		}
 		c.Addresses = slices.Clone(c.Addresses)
 		for k := range c.Addresses {
 			if c.Addresses[k] == configured {

@@ -156,11 +156,11 @@ func (d *drainedBroker) drain(b *testing.B, address string, maxRows int, atLeast
 	log := slog.New(slog.DiscardHandler)
 	warehouse := clickhouse.DefaultConfig()
 	warehouse.Addresses, warehouse.Database = []string{address}, name
-	if err := migrateUp(b.Context(), config.Sink{Name: name, ClickHouse: &warehouse}, nil, log); err != nil {
+	kind, err := openKind(config.Sink{Name: name, ClickHouse: &warehouse}, log)
+	if err != nil {
 		b.Fatal(err)
 	}
-	kind, err := clickhouse.Open(name, warehouse)
-	if err != nil {
+	if err := kind.(sinks.Preparer).Prepare(b.Context(), nil); err != nil {
 		b.Fatal(err)
 	}
 	metrics, err := deliver.NewMetrics(prometheus.NewRegistry(), time.Now)

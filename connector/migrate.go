@@ -10,6 +10,7 @@ import (
 
 	"loyaltyhouse/config"
 	"loyaltyhouse/schema"
+	"loyaltyhouse/sinks"
 	"loyaltyhouse/sinks/clickhouse"
 )
 
@@ -19,21 +20,22 @@ func migrateCommand(file *string) *cobra.Command {
 		Short: "Create, drop or show the warehouse's tables and views",
 		Long: `Works on the warehouse of every ClickHouse sink. The migrations are part of
 this program. "migrate up" also writes what the contracts say of tables and
-columns into ClickHouse, as comments. With migrate_on_start, which is the default,
-the sinks run it by themselves.`,
+columns into ClickHouse, as comments, and prepares the sinks of other kinds: it
+makes PostgreSQL's tables, and the directory of local files. With
+migrate_on_start, which is the default, the sinks run it by themselves.`,
 	}
 	var drop bool
 	down := &cobra.Command{
 		Use:   "down --yes-drop-all-data",
-		Short: "Drop every table and view, with all their data",
+		Short: "Drop every table and view of ClickHouse, with all their data",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !drop {
 				return errors.New("migrate down drops every table with all its data; say --yes-drop-all-data if you mean it")
 			}
-			return eachWarehouse(cmd, *file, func(_ context.Context, m sinkMigrator) (string, error) {
+			return eachSink(cmd, *file, warehouses(func(_ context.Context, m *sinkMigrator) (string, error) {
 				return "every table and view of database " + m.sink.ClickHouse.Database + " is dropped", m.Down()
-			})
+			}))
 		},
 	}
 	down.Flags().BoolVar(&drop, "yes-drop-all-data", false, "drop the data")
@@ -43,13 +45,7 @@ the sinks run it by themselves.`,
 			Short: "Bring tables and views to the newest version",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return eachWarehouse(cmd, *file, func(ctx context.Context, m sinkMigrator) (string, error) {
-					before, after, err := m.up(ctx)
-					if before == after {
-						return fmt.Sprintf("version %d, nothing to do", after), err
-					}
-					return fmt.Sprintf("version %d, was %d", after, before), err
-				})
+				return eachSink(cmd, *file, prepare)
 			},
 		},
 		down,
@@ -58,7 +54,7 @@ the sinks run it by themselves.`,
 			Short: "Show which version the tables have",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return eachWarehouse(cmd, *file, func(_ context.Context, m sinkMigrator) (string, error) {
+				return eachSink(cmd, *file, warehouses(func(_ context.Context, m *sinkMigrator) (string, error) {
 					version, dirty, err := m.Status()
 					if err != nil {
 						return "", err
@@ -68,23 +64,19 @@ the sinks run it by themselves.`,
 						text += ", which stopped half-way or is under way; run connector migrate up"
 					}
 					return text, nil
-				})
+				}))
 			},
 		},
 	)
 	return command
 }
 
-// A sinkMigrator migrates the warehouse of one sink.
-type sinkMigrator struct {
-	*clickhouse.Migrator
-	sink   config.Sink
-	tables []*schema.Table
-	log    *slog.Logger
-}
+// A sinkTask does something with a sink, and says what; nothing where it is not
+// for the sink's kind. The tables are all that there are.
+type sinkTask func(ctx context.Context, s config.Sink, tables []*schema.Table, log *slog.Logger) (string, error)
 
-// eachWarehouse calls f for every ClickHouse sink and prints what it says.
-func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, sinkMigrator) (string, error)) (err error) {
+// eachSink prints what the task says of each sink.
+func eachSink(cmd *cobra.Command, file string, task sinkTask) (err error) {
 	ctx := cmd.Context()
 	cfg, log, err := load(file)
 	if err != nil {
@@ -100,19 +92,64 @@ func eachWarehouse(cmd *cobra.Command, file string, f func(context.Context, sink
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	for _, s := range cfg.Sinks {
-		m, err := clickhouse.NewMigrator(ctx, *s.ClickHouse)
+		text, err := task(ctx, s, schema.Tables(contracts), log)
 		if err != nil {
 			return fmt.Errorf("sink %s: %w", s.Name, err)
 		}
-		text, err := f(ctx, sinkMigrator{Migrator: m, sink: s, tables: tablesOf(contracts), log: log})
-		if err = errors.Join(err, m.Close()); err != nil {
-			return fmt.Errorf("sink %s: %w", s.Name, err)
+		if text == "" {
+			continue
 		}
 		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "sink %s: %s\n", s.Name, text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// warehouses is a task for the ClickHouse sinks.
+func warehouses(f func(context.Context, *sinkMigrator) (string, error)) sinkTask {
+	return func(ctx context.Context, s config.Sink, tables []*schema.Table, log *slog.Logger) (text string, err error) {
+		if s.ClickHouse == nil {
+			return "", nil
+		}
+		m, err := clickhouse.NewMigrator(ctx, *s.ClickHouse)
+		if err != nil {
+			return "", err
+		}
+		defer func() { err = errors.Join(err, m.Close()) }()
+		return f(ctx, &sinkMigrator{Migrator: m, sink: s, tables: tables, log: log})
+	}
+}
+
+// prepare is migrate up for one sink.
+func prepare(ctx context.Context, s config.Sink, tables []*schema.Table, log *slog.Logger) (text string, err error) {
+	if s.ClickHouse != nil {
+		return warehouses(func(ctx context.Context, m *sinkMigrator) (string, error) {
+			before, after, err := m.up(ctx)
+			if before == after {
+				return fmt.Sprintf("version %d, nothing to do", after), err
+			}
+			return fmt.Sprintf("version %d, was %d", after, before), err
+		})(ctx, s, tables, log)
+	}
+	destination, err := openDestination(s, tables, log)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, destination.Close()) }()
+	preparer, able := destination.(sinks.Preparer)
+	if !able {
+		return "", nil
+	}
+	return "prepared", preparer.Prepare(ctx, s.Tables(tables))
+}
+
+// A sinkMigrator migrates the warehouse of one sink.
+type sinkMigrator struct {
+	*clickhouse.Migrator
+	sink   config.Sink
+	tables []*schema.Table
+	log    *slog.Logger
 }
 
 // up brings tables and views to the newest version, and their comments to what
@@ -128,21 +165,22 @@ func (m *sinkMigrator) up(ctx context.Context) (before, after uint, err error) {
 	return before, after, nil
 }
 
-// migrateUp is migrate up for one sink of a starting service.
-func migrateUp(ctx context.Context, s config.Sink, tables []*schema.Table, log *slog.Logger) (err error) {
-	m, err := clickhouse.NewMigrator(ctx, *s.ClickHouse)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.Close()) }()
-	migrator := sinkMigrator{Migrator: m, sink: s, tables: tables, log: log}
-	before, after, err := migrator.up(ctx)
-	if err != nil {
-		return err
-	}
-	if before != after {
-		log.LogAttrs(ctx, slog.LevelInfo, "the warehouse's tables are up to date",
-			slog.String("sink", s.Name), slog.Int("version", int(after)), slog.Int("was", int(before)))
-	}
-	return nil
+// A migrating is a ClickHouse sink that brings its tables and views up to date.
+type migrating struct {
+	*clickhouse.Sink
+	cfg config.Sink
+	log *slog.Logger
+}
+
+// Prepare implements [sinks.Preparer]: it is migrate up for one sink.
+func (m *migrating) Prepare(ctx context.Context, tables []*schema.Table) error {
+	_, err := warehouses(func(ctx context.Context, migrator *sinkMigrator) (string, error) {
+		before, after, err := migrator.up(ctx)
+		if err == nil && before != after {
+			m.log.LogAttrs(ctx, slog.LevelInfo, "the warehouse's tables are up to date",
+				slog.String("sink", m.cfg.Name), slog.Int("version", int(after)), slog.Int("was", int(before)))
+		}
+		return "", err
+	})(ctx, m.cfg, tables, m.log)
+	return err
 }

@@ -35,7 +35,7 @@ func openProducer(ctx context.Context, cfg *config.Config, contracts []*schema.C
 		}
 	}()
 	options := kafka.Options{Logger: log}
-	for _, t := range tablesOf(contracts) {
+	for _, t := range schema.Tables(contracts) {
 		options.Topics = append(options.Topics, cfg.Kafka.TopicPrefix+t.Topic)
 	}
 	if startBroker {

@@ -36,7 +36,7 @@ type configFile struct {
 func (f *configFile) watched(cfg *config.Config) []string {
 	files := []string{f.path, cfg.Receiver.SecretsFile}
 	for i := range cfg.Sinks {
-		files = append(files, cfg.Sinks[i].Files()...)
+		files = append(files, cfg.Sinks[i].NamedFiles()...)
 	}
 	return files
 }
@@ -158,7 +158,7 @@ func (s *service) planSinks(next *config.Config) (keep, open []*runningSink, err
 	}
 	for _, c := range next.Sinks {
 		i := slices.IndexFunc(s.sinks, func(r *runningSink) bool {
-			return reflect.DeepEqual(r.cfg, c) && r.files == digest(c.Files())
+			return reflect.DeepEqual(r.cfg, c) && r.files == digest(c.NamedFiles())
 		})
 		if i >= 0 {
 			keep = append(keep, s.sinks[i])

@@ -169,20 +169,10 @@ func (s *service) startKafka() error {
 	return nil
 }
 
-// tablesOf returns what is delivered: the facts and the two tables of the
-// connector itself.
-func tablesOf(contracts []*schema.Contract) []*schema.Table {
-	var all []*schema.Table
-	for _, c := range contracts {
-		all = append(all, c.FactTable())
-	}
-	return append(all, schema.RawWebhooks(), schema.DeadLetters())
-}
-
 // topics are the full names of the tables' topics.
 func (s *service) topics() []string {
 	var names []string
-	for _, t := range tablesOf(s.contracts) {
+	for _, t := range schema.Tables(s.contracts) {
 		names = append(names, s.cfg.Kafka.TopicPrefix+t.Topic)
 	}
 	return names

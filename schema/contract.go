@@ -113,6 +113,15 @@ var fieldTypes = []struct {
 	{FieldDelta, Int64},
 }
 
+// FieldTypes returns every type.
+func FieldTypes() []FieldType {
+	all := make([]FieldType, len(fieldTypes))
+	for i, known := range fieldTypes {
+		all[i] = known.name
+	}
+	return all
+}
+
 func (t FieldType) stored() (Type, bool) {
 	for _, known := range fieldTypes {
 		if known.name == t {
@@ -256,8 +265,8 @@ func (f *Field) isNested() bool { return f.Type == FieldObject || f.Type == Fiel
 func (f *Field) validate(path string, inList bool, wrong wrongFunc) {
 	if _, known := f.Type.stored(); !known {
 		var allowed []string
-		for _, t := range fieldTypes {
-			allowed = append(allowed, string(t.name))
+		for _, t := range FieldTypes() {
+			allowed = append(allowed, string(t))
 		}
 		wrong(path+".type", "%q is no type; allowed: %s", f.Type, strings.Join(allowed, ", "))
 		return

@@ -197,9 +197,8 @@ fields:
     required: true
 `
 
-// TestParseEveryType shows a contract that uses everything there is.
-func TestParseEveryType(t *testing.T) {
-	const text = header + `
+// everyType is a contract that uses everything there is.
+const everyType = header + `
   - {field: a, type: bool, nullable: true}
   - {field: b, type: int64, required: true}
   - {field: c, column: c_cents, type: cents, nullable: true}
@@ -216,7 +215,9 @@ func TestParseEveryType(t *testing.T) {
 shop_id: shop
 doc: Stars.
 `
-	c, err := schema.Parse("stars.yaml", []byte(text))
+
+func TestParseEveryType(t *testing.T) {
+	c, err := schema.Parse("stars.yaml", []byte(everyType))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,35 +237,37 @@ doc: Stars.
 	}
 }
 
-func TestParseErrors(t *testing.T) {
-	const sign = `  - {field: way, type: enum, case: upper, closed: true, required: true, values: [{value: INCREASE}, {value: DECREASE}]}
+// sign is the field of a delta's sign.
+const sign = `  - {field: way, type: enum, case: upper, closed: true, required: true, values: [{value: INCREASE}, {value: DECREASE}]}
 `
-	tests := []struct {
-		name string
-		text string // with header before it where it begins with a field
-		want string
-	}{
-		{"an empty file", "{}", `s.yaml:1: topic: must be lower-case letters, digits and _, is ""
+
+// mistakes are contracts that are refused, with the errors of Parse.
+var mistakes = []struct {
+	name string
+	text string // with header before it where it begins with a field
+	want string
+}{
+	{"an empty file", "{}", `s.yaml:1: topic: must be lower-case letters, digits and _, is ""
 s.yaml:1: table: must be lower-case letters, digits and _, is ""
 s.yaml:1: webhooks: must name at least one value of X-Shopline-Topic, as in customers/update
 s.yaml:1: fields: must list at least one field`},
-		{"an unknown key", "  - {field: a, type: string, requird: true}", `s.yaml:9: unknown key "requird" in "fields[1]"; did you mean "required"? allowed: field, column, type, doc, required, nullable, expiry, case, values, closed, value, sign, on_invalid, fields`},
-		{"bad names", strings.NewReplacer("stars\n", "Stars!\n", "fact_stars", "2nd").Replace(header), `s.yaml:1: topic: must be lower-case letters, digits and _, is "Stars!"
+	{"an unknown key", "  - {field: a, type: string, requird: true}", `s.yaml:9: unknown key "requird" in "fields[1]"; did you mean "required"? allowed: field, column, type, doc, required, nullable, expiry, case, values, closed, value, sign, on_invalid, fields`},
+	{"bad names", strings.NewReplacer("stars\n", "Stars!\n", "fact_stars", "2nd").Replace(header), `s.yaml:1: topic: must be lower-case letters, digits and _, is "Stars!"
 s.yaml:3: table: must be lower-case letters, digits and _, is "2nd"`},
-		{"the connector's own names", strings.NewReplacer("stars\n", "raw_webhooks\n", "fact_stars", "dead_letters").Replace(header), `s.yaml:1: topic: "raw_webhooks" is kept for the connector itself; choose another name
+	{"the connector's own names", strings.NewReplacer("stars\n", "raw_webhooks\n", "fact_stars", "dead_letters").Replace(header), `s.yaml:1: topic: "raw_webhooks" is kept for the connector itself; choose another name
 s.yaml:3: table: "dead_letters" is kept for the connector itself; choose another name`},
-		{"an empty webhook", strings.Replace(header, "stars/changed", `a, ""`, 1), `s.yaml:2: webhooks: must name at least one value of X-Shopline-Topic, as in customers/update`},
-		{"a key that is no column", strings.Replace(header, "key: member", "key: customer", 1), `s.yaml:4: key: must be the column of a field, is "customer"`},
-		{"a key that may be missing", strings.Replace(header, "    required: true\n", "", 1), `s.yaml:4: key: the field of column "member" must have type string and be required`},
-		{"a shop id that is an object", header + "  - {field: shop, type: object, fields: [{field: id, type: string}]}\nshop_id: shop", `s.yaml:10: shop_id: "shop" is read as an object, and an id is text`},
-		{"an unknown type", "  - {field: a, type: integer}", `s.yaml:9: fields[1].type: "integer" is no type; allowed: string, bool, int64, cents, money, epoch_ms, iso8601, yyyymmdd, enum, list, object, objects, delta`},
-		{"no member", "  - {column: a, type: string}", `s.yaml:9: fields[1].field: must name a member of the body, except for a delta, which has none`},
-		{"a bad column", "  - {field: naïve, type: string}", `s.yaml:9: fields[1].column: must be lower-case letters, digits and _, is "naïve"`},
-		{"two of one column", "  - {field: a, type: string}\n  - {field: b, column: a, type: string}", `s.yaml:5: fields: two of them fill the column "a"`},
-		{"a column of the envelope", "  - {field: event_id, type: string}", `s.yaml:5: fields: two of them fill the column "event_id"`},
-		{"an object read twice", "  - {field: a, type: object, fields: [{field: x, type: string}]}\n  - {field: a, column: b, type: string}", `s.yaml:10: fields[2].field: "a" is read by fields[1] already; an object can be read only once`},
-		{"a nested object read twice", "  - {field: o, type: object, fields: [{field: a, type: string}, {field: a, column: b, type: objects, fields: [{field: x, type: string}]}]}", `s.yaml:9: fields[1].fields[1].field: "a" is read by fields[1].fields[0] already; an object can be read only once`},
-		{"keys of other types", "  - {field: a, type: list, required: true, nullable: true, expiry: true, case: upper, values: [{value: A}], closed: true, value: a, sign: b, fields: [{field: x, type: string}]}", `s.yaml:9: fields[1].required: does not go with type list
+	{"an empty webhook", strings.Replace(header, "stars/changed", `a, ""`, 1), `s.yaml:2: webhooks: must name at least one value of X-Shopline-Topic, as in customers/update`},
+	{"a key that is no column", strings.Replace(header, "key: member", "key: customer", 1), `s.yaml:4: key: must be the column of a field, is "customer"`},
+	{"a key that may be missing", strings.Replace(header, "    required: true\n", "", 1), `s.yaml:4: key: the field of column "member" must have type string and be required`},
+	{"a shop id that is an object", header + "  - {field: shop, type: object, fields: [{field: id, type: string}]}\nshop_id: shop", `s.yaml:10: shop_id: "shop" is read as an object, and an id is text`},
+	{"an unknown type", "  - {field: a, type: integer}", `s.yaml:9: fields[1].type: "integer" is no type; allowed: string, bool, int64, cents, money, epoch_ms, iso8601, yyyymmdd, enum, list, object, objects, delta`},
+	{"no member", "  - {column: a, type: string}", `s.yaml:9: fields[1].field: must name a member of the body, except for a delta, which has none`},
+	{"a bad column", "  - {field: naïve, type: string}", `s.yaml:9: fields[1].column: must be lower-case letters, digits and _, is "naïve"`},
+	{"two of one column", "  - {field: a, type: string}\n  - {field: b, column: a, type: string}", `s.yaml:5: fields: two of them fill the column "a"`},
+	{"a column of the envelope", "  - {field: event_id, type: string}", `s.yaml:5: fields: two of them fill the column "event_id"`},
+	{"an object read twice", "  - {field: a, type: object, fields: [{field: x, type: string}]}\n  - {field: a, column: b, type: string}", `s.yaml:10: fields[2].field: "a" is read by fields[1] already; an object can be read only once`},
+	{"a nested object read twice", "  - {field: o, type: object, fields: [{field: a, type: string}, {field: a, column: b, type: objects, fields: [{field: x, type: string}]}]}", `s.yaml:9: fields[1].fields[1].field: "a" is read by fields[1].fields[0] already; an object can be read only once`},
+	{"keys of other types", "  - {field: a, type: list, required: true, nullable: true, expiry: true, case: upper, values: [{value: A}], closed: true, value: a, sign: b, fields: [{field: x, type: string}]}", `s.yaml:9: fields[1].required: does not go with type list
 s.yaml:9: fields[1].nullable: does not go with type list
 s.yaml:9: fields[1].expiry: does not go with type list
 s.yaml:9: fields[1].case: does not go with type list
@@ -274,39 +277,45 @@ s.yaml:9: fields[1].value: does not go with type list
 s.yaml:9: fields[1].sign: does not go with type list
 s.yaml:9: fields[1].fields: does not go with type list
 s.yaml:9: fields[1].required: a required field cannot be nullable or an expiry as well`},
-		{"money without cents", "  - {field: a, type: cents, required: true}\n  - {field: b, type: money, nullable: true}", `s.yaml:9: fields[1].column: money is stored in cents, so that the name must end in _cents, is "a"
+	{"money without cents", "  - {field: a, type: cents, required: true}\n  - {field: b, type: money, nullable: true}", `s.yaml:9: fields[1].column: money is stored in cents, so that the name must end in _cents, is "a"
 s.yaml:10: fields[2].column: money is stored in cents, so that the name must end in _cents, is "b"`},
-		{"a time without at", "  - {field: a, type: epoch_ms, required: true}\n  - {field: b, type: iso8601, nullable: true}", `s.yaml:9: fields[1].column: the name of a time must end in _at, is "a"
+	{"a time without at", "  - {field: a, type: epoch_ms, required: true}\n  - {field: b, type: iso8601, nullable: true}", `s.yaml:9: fields[1].column: the name of a time must end in _at, is "a"
 s.yaml:10: fields[2].column: the name of a time must end in _at, is "b"`},
-		{"required and nullable", "  - {field: a, type: int64, required: true, nullable: true}", `s.yaml:9: fields[1].required: a required field cannot be nullable or an expiry as well`},
-		{"neither required nor nullable", "  - {field: a, type: int64}\n  - {field: b, type: yyyymmdd}", `s.yaml:9: fields[1]: must be required or nullable, for there is no empty value of type int64
+	{"required and nullable", "  - {field: a, type: int64, required: true, nullable: true}", `s.yaml:9: fields[1].required: a required field cannot be nullable or an expiry as well`},
+	{"neither required nor nullable", "  - {field: a, type: int64}\n  - {field: b, type: yyyymmdd}", `s.yaml:9: fields[1]: must be required or nullable, for there is no empty value of type int64
 s.yaml:10: fields[2]: must be required or nullable, for there is no empty value of type yyyymmdd`},
-		{"a list's member of another type", "  - {field: a, type: objects, fields: [{field: x, type: int64, nullable: true}, {field: y, type: string, required: true}]}", `s.yaml:9: fields[1].fields[0]: a member of a list of objects must be a string, enum or bool, neither nullable nor required
+	{"a list's member of another type", "  - {field: a, type: objects, fields: [{field: x, type: int64, nullable: true}, {field: y, type: string, required: true}]}", `s.yaml:9: fields[1].fields[0]: a member of a list of objects must be a string, enum or bool, neither nullable nor required
 s.yaml:9: fields[1].fields[1]: a member of a list of objects must be a string, enum or bool, neither nullable nor required`},
-		{"a bad case", "  - {field: a, type: enum, case: title}", `s.yaml:9: fields[1].case: must be upper or lower, is "title"`},
-		{"closed without values", "  - {field: a, type: enum, closed: true}", `s.yaml:9: fields[1].closed: needs the list of values`},
-		{"bad values", "  - {field: a, type: enum, case: upper, values: [{value: A}, {value: b}, {value: C, aliases: [A, \"\"]}]}", `s.yaml:9: fields[1].values[1]: "b" must be in upper case, as it is stored
+	{"a bad case", "  - {field: a, type: enum, case: title}", `s.yaml:9: fields[1].case: must be upper or lower, is "title"`},
+	{"closed without values", "  - {field: a, type: enum, closed: true}", `s.yaml:9: fields[1].closed: needs the list of values`},
+	{"bad values", "  - {field: a, type: enum, case: upper, values: [{value: A}, {value: b}, {value: C, aliases: [A, \"\"]}]}", `s.yaml:9: fields[1].values[1]: "b" must be in upper case, as it is stored
 s.yaml:9: fields[1].values[2]: "A" is listed twice
 s.yaml:9: fields[1].values[2]: a value or alias is empty`},
-		{"a bad on_invalid", "  - {field: a, type: int64, nullable: true, on_invalid: ignore}", `s.yaml:9: fields[1].on_invalid: must be reject or empty, is "ignore"`},
-		{"on_invalid without null", "  - {field: a, type: int64, required: true, on_invalid: empty}", `s.yaml:9: fields[1].on_invalid: empty needs nullable: true`},
-		{"an object without fields", "  - {field: a, type: object}\n  - {field: b, type: objects}", `s.yaml:9: fields[1].fields: must list at least one field
+	{"a bad on_invalid", "  - {field: a, type: int64, nullable: true, on_invalid: ignore}", `s.yaml:9: fields[1].on_invalid: must be reject or empty, is "ignore"`},
+	{"on_invalid without null", "  - {field: a, type: int64, required: true, on_invalid: empty}", `s.yaml:9: fields[1].on_invalid: empty needs nullable: true`},
+	{"an object without fields", "  - {field: a, type: object}\n  - {field: b, type: objects}", `s.yaml:9: fields[1].fields: must list at least one field
 s.yaml:10: fields[2].fields: must list at least one field`},
-		{"a nested delta", "  - {field: a, type: object, fields: [{column: d, type: delta, value: b, sign: way}]}", `s.yaml:9: fields[1].fields[0].type: a delta must stand beside the body's own fields`},
-		{"a delta of nothing", "  - {column: d, type: delta}", `s.yaml:9: fields[1].value: must be the column of a required field of type int64 or cents, is ""
+	{"a nested delta", "  - {field: a, type: object, fields: [{column: d, type: delta, value: b, sign: way}]}", `s.yaml:9: fields[1].fields[0].type: a delta must stand beside the body's own fields`},
+	{"a delta of nothing", "  - {column: d, type: delta}", `s.yaml:9: fields[1].value: must be the column of a required field of type int64 or cents, is ""
 s.yaml:9: fields[1].sign: must be the column of a required, closed enum of INCREASE and DECREASE, is ""`},
-		{"a delta of what may be missing", sign + "  - {field: b, type: int64, nullable: true}\n  - {column: d, type: delta, value: b, sign: way}", `s.yaml:11: fields[3].value: must be the column of a required field of type int64 or cents, is "b"`},
-		{"a delta of cents", sign + "  - {field: b_cents, type: cents, required: true}\n  - {column: d, type: delta, value: b_cents, sign: way}", `s.yaml:11: fields[3].column: money is stored in cents, so that the name must end in _cents, is "d"`},
-		{"a sign that is open", strings.Replace(sign, "closed: true, ", "", 1) + "  - {field: b, type: int64, required: true}\n  - {column: d, type: delta, value: b, sign: way}", `s.yaml:11: fields[3].sign: must be the column of a required, closed enum of INCREASE and DECREASE, is "way"`},
-		{"a sign of three values", strings.Replace(sign, "{value: DECREASE}", "{value: DECREASE}, {value: KEEP}", 1) + "  - {field: b, type: int64, required: true}\n  - {column: d, type: delta, value: b, sign: way}", `s.yaml:11: fields[3].sign: must be the column of a required, closed enum of INCREASE and DECREASE, is "way"`},
+	{"a delta of what may be missing", sign + "  - {field: b, type: int64, nullable: true}\n  - {column: d, type: delta, value: b, sign: way}", `s.yaml:11: fields[3].value: must be the column of a required field of type int64 or cents, is "b"`},
+	{"a delta of cents", sign + "  - {field: b_cents, type: cents, required: true}\n  - {column: d, type: delta, value: b_cents, sign: way}", `s.yaml:11: fields[3].column: money is stored in cents, so that the name must end in _cents, is "d"`},
+	{"a sign that is open", strings.Replace(sign, "closed: true, ", "", 1) + "  - {field: b, type: int64, required: true}\n  - {column: d, type: delta, value: b, sign: way}", `s.yaml:11: fields[3].sign: must be the column of a required, closed enum of INCREASE and DECREASE, is "way"`},
+	{"a sign of three values", strings.Replace(sign, "{value: DECREASE}", "{value: DECREASE}, {value: KEEP}", 1) + "  - {field: b, type: int64, required: true}\n  - {column: d, type: delta, value: b, sign: way}", `s.yaml:11: fields[3].sign: must be the column of a required, closed enum of INCREASE and DECREASE, is "way"`},
+}
+
+// mistaken returns the text of a contract in mistakes.
+func mistaken(text string) []byte {
+	if strings.HasPrefix(text, "  - ") {
+		text = header + text
 	}
-	for _, test := range tests {
+	return []byte(text)
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, test := range mistakes {
 		t.Run(test.name, func(t *testing.T) {
-			text := test.text
-			if strings.HasPrefix(text, "  - ") {
-				text = header + text
-			}
-			c, err := schema.Parse("s.yaml", []byte(text))
+			c, err := schema.Parse("s.yaml", mistaken(test.text))
 			if err == nil || c != nil {
 				t.Fatalf("got a contract and the error %v", err)
 			}

@@ -39,8 +39,8 @@ table may hold a row of one event several times until ClickHouse merges them.
 The meanings below are also the comments of the tables, the views and their columns in
 ClickHouse, where ` + "`DESCRIBE TABLE`, `system.columns`" + ` and the tools that read them
 show them. A sink writes them when it starts, also over comments that somebody has
-changed. Only the columns of the views named ` + "`*_cached`" + ` have none there, for a
-refresh makes them anew.
+changed. Those of the columns of the views named ` + "`*_cached`" + ` are part of the migrations,
+for a refresh makes these columns anew.
 
 - Money is in ` + "`*_cents`" + `, an integer in 1/100 of the currency's unit. Times are
   ` + "`*_at`" + `, in UTC with milliseconds. Ids are text.

@@ -87,3 +87,13 @@ func DeadLetters() *Table {
 		},
 	}
 }
+
+// Tables returns the tables that rows are delivered to: one for each contract,
+// and the connector's own two.
+func Tables(contracts []*Contract) []*Table {
+	var all []*Table
+	for _, c := range contracts {
+		all = append(all, c.FactTable())
+	}
+	return append(all, RawWebhooks(), DeadLetters())
+}

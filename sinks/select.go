@@ -185,6 +185,7 @@ func newSelection(cfg SelectConfig, t *schema.Table) (*selection, error) {
 	if s.reshaped {
 		shaped := *t
 		shaped.Columns, read.Columns = renamed, kept
+		shaped.Key = cfg.Columns.keyOf(t)
 		s.table = &shaped
 	} else {
 		read.Columns = identityOf(t) // The decoder asks for the event.

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -209,6 +210,17 @@ func (c ColumnsConfig) renamed(columns []schema.Column) []schema.Column {
 		}
 	}
 	return renamed
+}
+
+// keyOf returns the table's key, of the columns that stay and under their new
+// names. The event is always in it, where there is a key at all.
+func (c ColumnsConfig) keyOf(t *schema.Table) (key []string) {
+	for _, name := range t.Key {
+		if c.keepsName(name) {
+			key = append(key, cmp.Or(c.Rename[name], name))
+		}
+	}
+	return key
 }
 
 // identityOf returns the table's columns that tell its events apart.

@@ -94,6 +94,8 @@ func New(cfg Config, sink sinks.Sink, consumer Consumer, publisher Publisher, m 
 // Run delivers until ctx ends; then it returns nil when the last batch is
 // committed or abandoned.
 func (d *Deliverer) Run(ctx context.Context) error {
+	d.metrics.maxAge.WithLabelValues(d.cfg.Sink).Set(d.cfg.Batch.MaxAge.Seconds())
+	defer d.metrics.maxAge.DeleteLabelValues(d.cfg.Sink)
 	if err := d.consumer.Consume(ctx, d.cfg.Group(), d.topics, d.cfg.Start, d.partition); err != nil {
 		return fmt.Errorf("sink %s: %w", d.cfg.Sink, err)
 	}

@@ -645,6 +645,9 @@ func TestBacklogGrowsWhileTheSinkHangs(t *testing.T) {
 	})
 	b.publish(t, 0, 10, 10)
 	<-entered
+	if age := gauge(t, registry, "loyaltyhouse_sink_batch_max_age_seconds"); age <= 0 {
+		t.Errorf("a batch waits for %v s", age)
+	}
 	if lag := gauge(t, registry, "loyaltyhouse_consumer_lag_records"); lag < 1 || lag > 10 {
 		t.Errorf("the lag is %v records, want from 1 to 10", lag)
 	}
@@ -668,8 +671,8 @@ func TestBacklogGrowsWhileTheSinkHangs(t *testing.T) {
 		t.Error(err)
 	} else {
 		for _, f := range families {
-			if strings.HasPrefix(f.GetName(), "loyaltyhouse_consumer_") {
-				t.Errorf("%s is still told of a partition that is not assigned", f.GetName())
+			if strings.HasPrefix(f.GetName(), "loyaltyhouse_consumer_") || f.GetName() == "loyaltyhouse_sink_batch_max_age_seconds" {
+				t.Errorf("%s is still told of a sink that has ended", f.GetName())
 			}
 		}
 	}

@@ -17,6 +17,7 @@ type Metrics struct {
 	deadLetters      *prometheus.CounterVec
 	changedRanges    *prometheus.CounterVec
 	changedContracts *prometheus.CounterVec
+	maxAge           *prometheus.GaugeVec
 	backlog          *backlog
 	// Retry is for the decorators of the sinks.
 	Retry sinks.RetryMetrics
@@ -27,7 +28,7 @@ func NewMetrics(reg prometheus.Registerer, now func() time.Time) (*Metrics, erro
 	m := &Metrics{
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "loyaltyhouse_sink_rows_total",
-			Help: "Rows that a sink has durably stored, by Kafka topic.",
+			Help: "Rows that a sink is done with, by Kafka topic: they are durably stored, or its filter has left them out.",
 		}, []string{"sink", "topic"}),
 		batchRows: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "loyaltyhouse_sink_batch_rows",
@@ -51,9 +52,13 @@ func NewMetrics(reg prometheus.Registerer, now func() time.Time) (*Metrics, erro
 			Name: "loyaltyhouse_sink_changed_contracts_total",
 			Help: "Ranges that were under way when a member stopped and were written again under another contract.",
 		}, []string{"sink", "topic"}),
+		maxAge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "loyaltyhouse_sink_batch_max_age_seconds",
+			Help: "How long the first row of a batch waits for more, as configured.",
+		}, []string{"sink"}),
 		backlog: &backlog{now: now, partitions: map[partitionKey]partitionBacklog{}},
 	}
-	for _, c := range []prometheus.Collector{m.rows, m.batchRows, m.write, m.deadLetters, m.changedRanges, m.changedContracts, m.backlog} {
+	for _, c := range []prometheus.Collector{m.rows, m.batchRows, m.write, m.deadLetters, m.changedRanges, m.changedContracts, m.maxAge, m.backlog} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -95,7 +95,7 @@ func (w *walk) pointer(path string, node *yaml.Node, target reflect.Value) {
 		return
 	}
 	if target.IsNil() {
-		element := w.fresh(target.Type().Elem())
+		element := w.fresh(target.Type().Elem(), node)
 		target.Set(element.Addr())
 	}
 	w.value(path, node, target.Elem())
@@ -139,7 +139,7 @@ func (w *walk) mapping(path string, node *yaml.Node, target reflect.Value) {
 			continue
 		}
 		place := member(path, key.Value)
-		name, element := reflect.New(t.Key()).Elem(), w.fresh(t.Elem())
+		name, element := reflect.New(t.Key()).Elem(), w.fresh(t.Elem(), value)
 		w.value(place, key, name)
 		w.value(place, value, element)
 		target.SetMapIndex(name, element)
@@ -153,7 +153,7 @@ func (w *walk) list(path string, node *yaml.Node, target reflect.Value) {
 	}
 	items := reflect.MakeSlice(target.Type(), 0, len(node.Content))
 	for i, child := range node.Content {
-		item := w.fresh(target.Type().Elem())
+		item := w.fresh(target.Type().Elem(), child)
 		w.value(index(path, i), child, item)
 		items = reflect.Append(items, item)
 	}
@@ -245,14 +245,25 @@ func (w *walk) quote(node *yaml.Node) string {
 	return strconv.Quote(shorten(node.Value))
 }
 
-// fresh returns a settable new value, which is the default for its type where
-// one was given.
-func (w *walk) fresh(t reflect.Type) reflect.Value {
+// fresh returns a settable new value for node, which is the default for its type
+// where one was given.
+func (w *walk) fresh(t reflect.Type, node *yaml.Node) reflect.Value {
 	v := reflect.New(t).Elem()
 	if initial, ok := w.doc.defaults[t]; ok {
-		v.Set(initial())
+		v.Set(initial(keysOf(node)))
 	}
 	return v
+}
+
+// keysOf returns the keys of a mapping.
+func keysOf(node *yaml.Node) (keys []string) {
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i < len(node.Content); i += 2 {
+		keys = append(keys, node.Content[i].Value)
+	}
+	return keys
 }
 
 // reported tells whether a problem of node or of anything below it is already

@@ -44,8 +44,13 @@ func Expand(lookup func(name string) (value string, ok bool)) Option {
 // Defaults makes every T that decoding has to create, as the element of a list
 // or a map or behind a nil pointer, begin as initial() instead of as zero.
 func Defaults[T any](initial func() T) Option {
+	return DefaultsByKeys(func([]string) T { return initial() })
+}
+
+// DefaultsByKeys is Defaults where they depend on which keys the mapping has.
+func DefaultsByKeys[T any](initial func(keys []string) T) Option {
 	return func(d *Document) {
-		d.defaults[reflect.TypeFor[T]()] = func() reflect.Value { return reflect.ValueOf(initial()) }
+		d.defaults[reflect.TypeFor[T]()] = func(keys []string) reflect.Value { return reflect.ValueOf(initial(keys)) }
 	}
 }
 
@@ -54,7 +59,7 @@ type Document struct {
 	file     string
 	root     *yaml.Node
 	lookup   func(string) (string, bool)
-	defaults map[reflect.Type]func() reflect.Value
+	defaults map[reflect.Type]func(keys []string) reflect.Value
 
 	// expanded holds the text, as written in the file, of every scalar that a
 	// variable changed, so that an error can quote it instead of a secret.
@@ -78,7 +83,7 @@ func Decode(file string, data []byte, into any, options ...Option) error {
 func Parse(file string, data []byte, options ...Option) (*Document, error) {
 	d := &Document{
 		file:     file,
-		defaults: make(map[reflect.Type]func() reflect.Value),
+		defaults: make(map[reflect.Type]func(keys []string) reflect.Value),
 		expanded: make(map[*yaml.Node]string),
 	}
 	for _, option := range options {

@@ -60,7 +60,7 @@ func documents(tables []*schema.Table) []document {
 	for _, v := range schema.Views(tables) {
 		d := document{name: v.Name, doc: v.Doc, columns: v.Columns}
 		if v.Cached() {
-			d.columns = nil // A refresh makes them anew, without their comments.
+			d.columns = nil // The migration has their comments: a refresh forgets what an ALTER wrote.
 		}
 		all = append(all, d)
 	}

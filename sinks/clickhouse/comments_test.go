@@ -18,12 +18,16 @@ import (
 )
 
 func TestDocsAreComments(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	tables := sinktest.Tables(t)
 	if err := comment(t, cfg, tables); err != nil {
 		t.Fatal(err)
 	}
 	expectDocs(t, cfg, tables)
+	if err := clickhouse.Refresh(t.Context(), connect(t), cfg.Database); err != nil {
+		t.Fatal(err)
+	}
+	expectDocs(t, cfg, tables) // A refresh makes the tables of the cached views anew.
 }
 
 // expectDocs compares all comments of the tables and the views with the docs.
@@ -48,9 +52,6 @@ func expectDocs(t *testing.T, cfg clickhouse.Config, tables []*schema.Table) {
 		if len(view.Parameters) == 0 {
 			for _, c := range view.Columns {
 				columns[c.Name] = c.Doc
-				if view.Cached() {
-					columns[c.Name] = ""
-				}
 			}
 		}
 		expect(view.Name, view.Doc, columns)
@@ -60,7 +61,7 @@ func expectDocs(t *testing.T, cfg clickhouse.Config, tables []*schema.Table) {
 // The dictionary lists the views that the migrations create, with the columns and
 // types that the engine gives them.
 func TestDictionaryKnowsTheViews(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	conn := connect(t)
 	var want, have []string
 	for _, v := range schema.Views(sinktest.Tables(t)) {
@@ -115,7 +116,7 @@ func TestDictionaryKnowsTheViewsWithParameters(t *testing.T) {
 // A start that changes nothing runs no ALTER, and one that changes something
 // alters that table alone. The server counts what it ran.
 func TestOnlyCommentsThatDifferAreWritten(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	tables := sinktest.Tables(t)
 	expectStatements := func(what string, want int) {
 		t.Helper()
@@ -212,7 +213,7 @@ func TestCommentsKeepEveryCharacter(t *testing.T) {
 
 // A comment is not taken for what it speaks of.
 func TestCommentsThatSpeakOfTheTable(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	table := schema.RawWebhooks()
 	table.Doc = "No TTL here, SETTINGS non_replicated_deduplication_window = 1"
 	table.Columns[0].Doc = table.Doc
@@ -235,7 +236,7 @@ func TestCommentsThatSpeakOfTheTable(t *testing.T) {
 }
 
 func TestCommentsOfSeveralConnectorsAtOnce(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	tables := sinktest.Tables(t)
 	var wg sync.WaitGroup
 	for range 4 {

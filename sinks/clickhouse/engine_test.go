@@ -17,8 +17,10 @@ import (
 	"go.uber.org/goleak"
 
 	"loyaltyhouse/connector/embedded"
+	"loyaltyhouse/schema"
 	"loyaltyhouse/schema/strictyaml"
 	"loyaltyhouse/sinks/clickhouse"
+	"loyaltyhouse/sinks/sinktest"
 )
 
 // engine is the one ClickHouse of all tests; each test has its own database.
@@ -70,10 +72,16 @@ func newConfig(t testing.TB) clickhouse.Config {
 	return cfg
 }
 
-// newWarehouse returns the configuration of a database with all its tables.
-func newWarehouse(t testing.TB) clickhouse.Config {
+// newMigrated returns the configuration of a database that the migrations made.
+func newMigrated(t testing.TB) clickhouse.Config {
 	t.Helper()
 	cfg := newConfig(t)
+	migrateUp(t, cfg)
+	return cfg
+}
+
+func migrateUp(t testing.TB, cfg clickhouse.Config) {
+	t.Helper()
 	m := newMigrator(t, cfg)
 	if _, _, err := m.Up(context.Background()); err != nil {
 		t.Fatal(err)
@@ -81,8 +89,47 @@ func newWarehouse(t testing.TB) clickhouse.Config {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// model is a database that the migrations made, of which newWarehouse makes copies.
+const model = "model"
+
+// newWarehouse returns the configuration of a database with the tables and the exact
+// views that the migrations make. It is a copy, without the views that refresh
+// themselves: to make them costs more than most tests do.
+func newWarehouse(t testing.TB) clickhouse.Config {
+	t.Helper()
+	cfg := newConfig(t)
+	conn := connect(t)
+	execute(t, conn, "CREATE DATABASE "+cfg.Database)
+	for _, statement := range modelStatements(t, conn) {
+		execute(t, conn, strings.ReplaceAll(statement, " "+model+".", " "+cfg.Database+"."))
+	}
 	return cfg
 }
+
+// modelStatements returns the statements that make the model, the tables first and
+// then the views in the order of the migrations.
+func modelStatements(t testing.TB, conn driver.Conn) []string {
+	t.Helper()
+	modelOnce.Do(func() {
+		cfg := clickhouse.DefaultConfig()
+		cfg.Addresses, cfg.Database = strictyaml.List{engine.Addr()}, model
+		migrateUp(t, cfg)
+	})
+	var names []string
+	for _, table := range sinktest.Tables(t) {
+		names = append(names, table.Name)
+	}
+	for _, v := range schema.Views(nil) {
+		if !v.Cached() {
+			names = append(names, v.Name)
+		}
+	}
+	return strings.Split(text(t, conn, "create_table_query", "FROM system.tables WHERE database = ? AND has(?, name) ORDER BY indexOf(?, name)", model, names, names), "\n")
+}
+
+var modelOnce sync.Once
 
 func newMigrator(t testing.TB, cfg clickhouse.Config) *clickhouse.Migrator {
 	t.Helper()

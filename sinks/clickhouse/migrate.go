@@ -1,9 +1,11 @@
 package clickhouse
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"time"
@@ -51,7 +53,7 @@ func NewMigrator(ctx context.Context, cfg Config) (*Migrator, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("migrations: %w", err), db.Close())
 	}
-	m, err := migrate.NewWithInstance("iofs", files, "clickhouse", driver)
+	m, err := migrate.NewWithInstance("iofs", files, "clickhouse", wholeMigrations{driver})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("migrations: %w", err), db.Close())
 	}
@@ -103,11 +105,8 @@ func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 			return before, before, fmt.Errorf("migrations: %w", err)
 		}
 	}
-	if err := m.migrate.Up(); err != nil && !errors.Is(err, migrate.ErrNoChange) {
-		return before, before, fmt.Errorf("migrations: %w", err)
-	}
-	if after, _, err = m.Status(); err != nil {
-		return before, 0, err
+	if after, err = m.step(); err != nil {
+		return before, before, err
 	}
 	conn, err := Connect(m.cfg)
 	if err != nil {
@@ -115,6 +114,22 @@ func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 	}
 	defer conn.Close() //nolint:errcheck // Nothing is in flight.
 	return before, after, errors.Join(m.setTTL(ctx, conn), m.setRefresh(ctx, conn))
+}
+
+// step runs the migrations that are not applied, and returns the version after them.
+// They are asked for one by one, for the goroutines that read ahead would stay behind a
+// failure for ever.
+func (m *Migrator) step() (version uint, err error) {
+	for {
+		err := m.migrate.Steps(1)
+		if errors.Is(err, fs.ErrNotExist) {
+			version, _, err = m.Status()
+			return version, err
+		}
+		if err != nil {
+			return 0, fmt.Errorf("migrations: %w", err)
+		}
+	}
 }
 
 // Down drops every table and view, with all their data.
@@ -153,6 +168,18 @@ func (m *Migrator) Newest() uint {
 // Close closes the connection.
 func (m *Migrator) Close() error {
 	return errors.Join(m.migrate.Close())
+}
+
+// wholeMigrations reads a migration to its end before it runs, for the goroutine that
+// hands it over would stay behind one that fails half-way.
+type wholeMigrations struct{ database.Driver }
+
+func (d wholeMigrations) Run(migration io.Reader) error {
+	text, err := io.ReadAll(migration)
+	if err != nil {
+		return err
+	}
+	return d.Driver.Run(bytes.NewReader(text))
 }
 
 func (m *Migrator) setTTL(ctx context.Context, conn driver.Conn) error {

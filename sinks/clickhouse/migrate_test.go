@@ -16,7 +16,7 @@ import (
 	"loyaltyhouse/sinks/sinktest"
 )
 
-const newest = 8
+const newest = 10
 
 func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 	cfg := newConfig(t)
@@ -31,7 +31,7 @@ func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 		t.Errorf("the newest version is %d, want %d", got, newest)
 	}
 	expectStatus(t, m, 0)
-	for _, want := range []string{"from 0 to 8", "from 8 to 8"} {
+	for _, want := range []string{"from 0 to 10", "from 10 to 10"} {
 		before, after, err := m.Up(t.Context())
 		if got := fmt.Sprintf("from %d to %d", before, after); err != nil || got != want {
 			t.Errorf("Up goes %s with error %v, want %s", got, err, want)
@@ -93,8 +93,8 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 // A process that is killed in the middle of a migration leaves a mark. The next
 // one begins that migration again, whichever way it goes.
 func TestMigrationThatStoppedHalfWay(t *testing.T) {
-	for _, version := range []int{1, 2, 4, 5, 6, 7, 8} {
-		cfg := newWarehouse(t)
+	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 10} {
+		cfg := newMigrated(t)
 		m := newMigrator(t, cfg)
 		defer func() { _ = m.Close() }()
 		stop := func() {
@@ -182,7 +182,7 @@ func TestTimeToLiveOfRawWebhooks(t *testing.T) {
 }
 
 func TestTablesAreThoseOfTheContracts(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	conn := connect(t)
 	for _, table := range sinktest.Tables(t) {
 		var want []string
@@ -197,7 +197,7 @@ func TestTablesAreThoseOfTheContracts(t *testing.T) {
 }
 
 func TestTablesAreStoredAsDesigned(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	got := text(t, connect(t), "name; engine_full", "FROM system.tables WHERE database = ? AND engine LIKE '%MergeTree' AND name != 'schema_migrations' AND NOT startsWith(name, '.') ORDER BY name", cfg.Database)
 	const replacing = "ReplacingMergeTree(normalized_at) PARTITION BY toYYYYMM(updated_at) ORDER BY (shop_id, %s, updated_at, event_id) " +
 		"SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1"

@@ -25,9 +25,10 @@ type warehouse struct {
 	offset int64
 }
 
-func openWarehouse(t testing.TB) *warehouse {
+func openWarehouse(t testing.TB) *warehouse { return openDatabase(t, newWarehouse(t)) }
+
+func openDatabase(t testing.TB, cfg clickhouse.Config) *warehouse {
 	t.Helper()
-	cfg := newWarehouse(t)
 	sink, err := clickhouse.Open("test", cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -125,6 +125,20 @@ func (c LocalConfig) validate() error {
 	return nil
 }
 
+// Files returns the files that Open reads, and empty names for those that are not set.
+func (c Config) Files() []string {
+	switch {
+	case c.S3 != nil:
+		return append(c.S3.TLS.Files(), c.S3.SecretAccessKeyFile)
+	case c.GCS != nil:
+		return []string{c.GCS.CredentialsFile}
+	case c.Azure != nil:
+		return []string{c.Azure.AccountKeyFile}
+	default:
+		return nil
+	}
+}
+
 // open reads the files that the configuration names.
 func (c Config) open() (store, error) {
 	switch {

@@ -160,15 +160,15 @@ func runWriter() bool {
 	return true
 }
 
-// killedFiles is how many files the batch of [killed] makes: 400 shops, each
+// killedFiles is how many files the batch of [killed] makes: 100 shops, each
 // with rows of two days, for a second of rows goes over midnight.
-const killedFiles = 800
+const killedFiles = 200
 
 // killed returns a batch of many files, whose writing takes a while.
 func killed(table *schema.Table) *sinks.Batch {
-	all := spread(table, 4000)
+	all := spread(table, 2000)
 	for i := range all {
-		all[i][table.Index("shop_id")] = schema.TextValue("shop-" + strconv.Itoa(i%400))
+		all[i][table.Index("shop_id")] = schema.TextValue("shop-" + strconv.Itoa(i%100))
 	}
 	return sinktest.NewBatch(table, 0, all...)
 }
@@ -183,7 +183,7 @@ func TestRepeatCompletesABatchAfterAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	killedIn := 0
-	for _, published := range []int{1, 3, 50, 120, 250} {
+	for _, published := range []int{1, 3, 20, 60, 120} {
 		cfg := newLocal(t)
 		writer := exec.Command(program)
 		writer.Env = append(os.Environ(), writerVariable+"="+cfg.Local.Directory)

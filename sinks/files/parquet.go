@@ -5,11 +5,12 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/compress/gzip"
 	"github.com/parquet-go/parquet-go/compress/uncompressed"
-	"github.com/parquet-go/parquet-go/compress/zstd"
+	parquetzstd "github.com/parquet-go/parquet-go/compress/zstd"
 
 	"loyaltyhouse/schema"
 )
@@ -25,7 +26,28 @@ const (
 var parquetCodecs = map[string]compress.Codec{
 	"none": &uncompressed.Codec{},
 	"gzip": &gzip.Codec{Level: gzip.DefaultCompression},
-	"zstd": &zstd.Codec{Level: zstd.SpeedDefault},
+	"zstd": newZstdCodec(),
+}
+
+// A zstdCodec keeps its encoders, whose tables are large, where the library's own
+// would lose them to the garbage collector and make them anew for small pages.
+type zstdCodec struct {
+	parquetzstd.Codec
+	encoder *zstd.Encoder
+}
+
+func newZstdCodec() *zstdCodec {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithZeroFrames(true), zstd.WithEncoderCRC(false))
+	if err != nil {
+		panic(err) // Only an option can be wrong.
+	}
+	return &zstdCodec{encoder: encoder}
+}
+
+// Encode implements compress.Codec. As many pages as there are processors are
+// compressed at once.
+func (c *zstdCodec) Encode(dst, src []byte) ([]byte, error) {
+	return c.encoder.EncodeAll(src, dst[:0]), nil
 }
 
 // A parquetEncoder writes the rows of one table as Parquet files, with the

@@ -110,6 +110,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Files returns the files that Open reads, and empty names for those that are not set.
+func (c Config) Files() []string { return append(c.TLS.Files(), c.SecretsFile) }
+
 // keys returns the keys to sign with, those of the file behind the others.
 func (c Config) keys() ([][]byte, error) {
 	secrets := slices.Clone(c.Secrets)

@@ -121,6 +121,10 @@ func (c Config) validateURL(wrong func(format string, args ...any)) {
 	}
 }
 
+// Files returns the files that Open reads, and empty names for those that are not
+// set. Those that a URL names are not among them.
+func (c Config) Files() []string { return append(c.TLS.Files(), c.PasswordFile) }
+
 // pool reads the files that the configuration names.
 func (c Config) pool() (*pgxpool.Config, error) {
 	password := c.Password

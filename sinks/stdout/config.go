@@ -17,6 +17,9 @@ const (
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config { return Config{Format: FormatNDJSON} }
 
+// Files returns nothing: no file is read.
+func (c Config) Files() []string { return nil }
+
 // Validate reports what cannot work. Each error begins with the key.
 func (c Config) Validate() error {
 	if c.Format != FormatNDJSON && c.Format != FormatText {
