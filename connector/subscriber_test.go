@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 
@@ -21,8 +22,8 @@ type subscriber struct {
 
 	mu       sync.Mutex
 	seen     map[string]bool
-	offsets  map[string]map[int64]int    // of the records, by topic and partition, and how often they came
-	rows     map[string][]map[string]any // by table, but for the raw webhooks
+	offsets  map[string]map[int64]int  // of the records, by topic and partition, and how often they came
+	rows     map[string][]forwardedRow // by table, but for the raw webhooks
 	mistakes []string
 }
 
@@ -32,7 +33,7 @@ func newSubscriber(t *testing.T, secret string) *subscriber {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &subscriber{webhook: webhook, seen: map[string]bool{}, offsets: map[string]map[int64]int{}, rows: map[string][]map[string]any{}}
+	s := &subscriber{webhook: webhook, seen: map[string]bool{}, offsets: map[string]map[int64]int{}, rows: map[string][]forwardedRow{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.Close()
@@ -72,7 +73,7 @@ func (s *subscriber) take(header http.Header, body []byte) error {
 			FirstOffset int64 `json:"first_offset"`
 			LastOffset  int64 `json:"last_offset"`
 		}
-		Data []map[string]any
+		Data []forwardedRow
 	}
 	if err := json.Unmarshal(body, &message); err != nil {
 		return fmt.Errorf("message %s: %w", id, err)
@@ -108,8 +109,11 @@ func (s *subscriber) records(topic string) (distinct, doubled int64) {
 }
 
 // of returns the rows of a table so far.
-func (s *subscriber) of(table string) []map[string]any {
+func (s *subscriber) of(table string) []forwardedRow {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]map[string]any(nil), s.rows[table]...)
+	return slices.Clone(s.rows[table])
 }
+
+// A forwardedRow is a row as the http sink posts it.
+type forwardedRow map[string]json.RawMessage
