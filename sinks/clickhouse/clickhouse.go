@@ -32,6 +32,7 @@ type Sink struct {
 
 	surely time.Duration       // see the constant
 	writes *semaphore.Weighted // one for each connection, so that no write waits for one with a timeout
+	pings  sync.WaitGroup      // which may outlast their contexts
 
 	mu     sync.Mutex
 	tables map[string]*table // by name
@@ -78,9 +79,19 @@ func Connect(cfg Config) (driver.Conn, error) {
 	return conn, nil
 }
 
-// Ping reports whether a server answers.
+// Ping reports whether a server answers before the context ends. The driver
+// waits for the greeting of one that hangs for DialTimeout, whatever the context
+// says.
 func (s *Sink) Ping(ctx context.Context) error {
-	if err := s.conn.Ping(ctx); err != nil {
+	answer := make(chan error, 1)
+	s.pings.Go(func() { answer <- s.conn.Ping(ctx) })
+	var err error
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
 		return s.describe(err)
 	}
 	return nil
@@ -88,6 +99,7 @@ func (s *Sink) Ping(ctx context.Context) error {
 
 // Close closes the connections.
 func (s *Sink) Close() error {
+	s.pings.Wait()
 	if err := s.conn.Close(); err != nil {
 		return fmt.Errorf("clickhouse: %w", err)
 	}
