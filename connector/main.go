@@ -64,6 +64,7 @@ In production, scaled apart:               connector receive --config FILE
 		demoCommand(file),
 		brokerCommand(),
 		configCommand(file),
+		tryCommand(file),
 		healthcheckCommand(),
 		versionCommand(),
 	)

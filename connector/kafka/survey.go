@@ -64,8 +64,8 @@ func (c *Client) Survey(ctx context.Context, topics []string) (*Survey, error) {
 			named = append(named, address)
 		}
 	}
-	if len(c.config.Brokers) == 1 && strings.HasPrefix(c.config.Brokers[0], unixScheme) {
-		named = nil // All of them are at one socket.
+	if c.oneWay {
+		named = nil
 	}
 	known := len(s.Brokers)
 	c.askBrokers(ctx, s, named, topics)
@@ -87,7 +87,7 @@ func (c *Client) askBrokers(ctx context.Context, s *Survey, addresses, topics []
 	for i, address := range addresses {
 		asking.Go(func() {
 			states[i] = BrokerState{Address: address}
-			if len(c.config.Brokers) == 1 && strings.HasPrefix(c.config.Brokers[0], unixScheme) {
+			if c.oneWay {
 				states[i].Address = c.config.Brokers[0]
 			}
 			answers[i], states[i].Err = c.ask(ctx, address, topics, &states[i])
