@@ -21,9 +21,6 @@ type examination struct {
 	contracts []*schema.Contract
 	kafka     *kafka.Client
 	sinks     []examinedSink
-	// started tells that the embedded parts were started for the command, because no
-	// service has them.
-	started bool
 	closers
 }
 
@@ -93,7 +90,6 @@ func (e *examination) startEmbedded(ctx context.Context, log *slog.Logger) (kafk
 		return nil, err
 	}
 	e.closers = append(e.closers, giveBack)
-	e.started = true
 	return broker.Dial, nil
 }
 
@@ -114,12 +110,15 @@ func (e *examination) connections() []probe {
 	return probes
 }
 
+// topicPart begins the part of a topic.
+const topicPart = "topic "
+
 // surveyKafka looks at the brokers and at the topics.
 func (e *examination) surveyKafka(ctx context.Context) (all []finding) {
 	survey, err := e.kafka.Survey(ctx, e.topics())
 	for _, b := range survey.Brokers {
 		part := "kafka " + b.Address
-		if e.started {
+		if e.cfg.Embedded != nil {
 			part = "kafka (embedded)"
 		}
 		if b.Err != nil {
@@ -129,7 +128,7 @@ func (e *examination) surveyKafka(ctx context.Context) (all []finding) {
 		}
 	}
 	for _, t := range survey.Topics {
-		part := "topic " + t.Name
+		part := topicPart + t.Name
 		for _, problem := range t.Problems {
 			all = append(all, found(part, broken, problem)...)
 		}

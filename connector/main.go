@@ -65,6 +65,7 @@ In production, scaled apart:               connector receive --config FILE
 		brokerCommand(),
 		configCommand(file),
 		tryCommand(file),
+		doctorCommand(file),
 		healthcheckCommand(),
 		versionCommand(),
 	)

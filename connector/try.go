@@ -240,6 +240,8 @@ func placeOf(c config.Sink, table string) string {
 // A catcher is the sink of a trial: it keeps the batch that it is given.
 type catcher struct{ batch *sinks.Batch }
 
+var _ sinks.Sink = (*catcher)(nil)
+
 func (c *catcher) Write(_ context.Context, b *sinks.Batch) error {
 	c.batch = b
 	return nil

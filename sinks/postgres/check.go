@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -121,4 +122,12 @@ func (t *table) withheld(r *relation) (rights []string) {
 		rights = append(rights, "UPDATE")
 	}
 	return rights
+}
+
+// Server returns the server's version and its clock.
+func (s *Sink) Server(ctx context.Context) (version string, clock time.Time, err error) {
+	if err := s.pool.QueryRow(ctx, "SELECT current_setting('server_version'), clock_timestamp()").Scan(&version, &clock); err != nil {
+		return "", time.Time{}, s.describe(err)
+	}
+	return version, clock, nil
 }
