@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
@@ -53,35 +53,40 @@ func examineService(ctx context.Context, admin string) (all []finding) {
 	if err != nil {
 		return append(all, found("service", broken, fmt.Errorf("%w; see the service's log", err))...)
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
+	told, err := examineMetrics(body)
 	if err != nil {
 		return append(all, foundf("service", broken, "the metrics at %s cannot be read: %w; correct admin.address or --admin", admin, err))
 	}
-	return append(all, examineMetrics(families)...)
+	return append(all, told...)
 }
 
 // examineMetrics looks at what only the service itself knows.
-func examineMetrics(families map[string]*dto.MetricFamily) (all []finding) {
+func examineMetrics(text []byte) (all []finding, err error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range families["loyaltyhouse_build_info"].GetMetric() {
 		for _, label := range m.GetLabel() {
-			if label.GetName() == "version" {
-				f := finef("service version", "%s", label.GetValue())
-				if label.GetValue() != version() {
-					f.State, f.Advice = doubtful, "this program has version "+version()+": ask the doctor of the same version, or restart the service with this one"
-				}
-				all = append(all, f)
+			if label.GetName() != "version" {
+				continue
 			}
+			f := finef("service version", "%s", label.GetValue())
+			if label.GetValue() != version() {
+				f.State, f.Advice = doubtful, "this program has version "+version()+": ask the doctor of the service's version, or restart the service with this one"
+			}
+			all = append(all, f)
 		}
 	}
 	for _, m := range families["loyaltyhouse_config_last_reload_successful"].GetMetric() {
 		if m.GetGauge().GetValue() == 1 {
-			all = append(all, finef("service configuration", "in force"))
+			all = append(all, finef("service configuration", "the last reload was applied, or there was none"))
 		} else {
-			all = append(all, foundf("service configuration", broken, "the last reload was refused, and the configuration before it is in force; the service's log and connector config check say why"))
+			all = append(all, foundf("service configuration", broken, "the last reload was refused, and the configuration before it is in force; see why in the service's log, or with connector config check"))
 		}
 	}
-	return all
+	return all, nil
 }
 
 // getPage gets a page of the admin port. Its status may be any.

@@ -148,7 +148,10 @@ func (p *findingPrinter) end(bad ...verdict) error {
 		encoder := json.NewEncoder(p.out)
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(map[string]any{"ok": wrong == 0, "findings": p.all}); err != nil {
+		if err := encoder.Encode(struct {
+			OK       bool      `json:"ok"`
+			Findings []finding `json:"findings"`
+		}{wrong == 0, p.all}); err != nil {
 			return err
 		}
 	} else if _, err := fmt.Fprintf(p.out, "%d ok, %d warn, %d failed\n", p.counts[fine], p.counts[doubtful], p.counts[broken]); err != nil {
