@@ -91,19 +91,19 @@ func (e *examination) examineArrival(ctx context.Context, now time.Time) []findi
 		return found(part, broken, err)
 	}
 	f := finef(part, "none in Kafka")
-	at, any := latest[e.cfg.Kafka.TopicPrefix+schema.RawWebhooks().Topic]
-	if any {
+	at, came := latest[e.cfg.Kafka.TopicPrefix+schema.RawWebhooks().Topic]
+	if came {
 		var topics []string
 		for _, c := range e.contracts {
 			when := "none"
-			if at, any := latest[e.cfg.Kafka.TopicPrefix+c.Topic]; any {
+			if at, came := latest[e.cfg.Kafka.TopicPrefix+c.Topic]; came {
 				when = age(now, at)
 			}
 			topics = append(topics, c.Topic+" "+when)
 		}
 		f = finef(part, "%s (%s): %s", age(now, at), at.Format(time.RFC3339), strings.Join(topics, ", "))
 	}
-	if !any || now.Sub(at) > silence {
+	if !came || now.Sub(at) > silence {
 		f.State = doubtful
 		f.Advice = "see at SHOPLINE that the app's webhooks are subscribed, for it deletes a subscription after 19 failures, and that the receiver can be reached from outside"
 	}

@@ -55,7 +55,7 @@ func found(part string, state verdict, err error) (all []finding) {
 // separate takes apart what errors.Join put together. An error that wraps several
 // in a sentence of its own is one.
 func separate(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // What is joined deeper down is part of a sentence.
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -102,9 +103,7 @@ func TestSurveyComparesTopics(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			settings := map[string]string{"max.message.bytes": "8388608"}
-			for name, value := range test.settings {
-				settings[name] = value
-			}
+			maps.Copy(settings, test.settings)
 			alter(settings)
 			config := b.config()
 			config.Topics.Partitions = 2
