@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"loyaltyhouse/connector/deliver"
 	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/schema"
 )
@@ -50,11 +49,7 @@ func gatherTopics(all []finding) []finding {
 // examineLag looks at what a sink has not got yet.
 func (e *examination) examineLag(ctx context.Context, s examinedSink, now time.Time) []finding {
 	part := "lag of sink " + s.cfg.Name
-	var topics []string
-	for _, t := range s.tables {
-		topics = append(topics, e.cfg.Kafka.TopicPrefix+t.Topic)
-	}
-	lags, err := e.kafka.Lags(ctx, deliver.Config{Sink: s.cfg.Name}.Group(), topics)
+	lags, err := e.lags(ctx, s)
 	if err != nil {
 		return found(part, broken, err)
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"loyaltyhouse/config"
+	"loyaltyhouse/connector/deliver"
 	"loyaltyhouse/connector/embedded"
 	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/schema"
@@ -103,7 +105,18 @@ func (e *examination) topics() (names []string) {
 
 // connections are the probes of everything that the connector connects to.
 func (e *examination) connections() []probe {
-	probes := []probe{{subject: "kafka", run: e.surveyKafka}}
+	probes := []probe{{subject: "kafka", run: func(ctx context.Context) []finding {
+		all := e.surveyKafka(ctx)
+		if slices.ContainsFunc(all, func(f finding) bool { return f.State == broken }) {
+			return all // What follows would only fail for the same reason.
+		}
+		for _, s := range e.sinks {
+			if _, err := e.lags(ctx, s); err != nil {
+				all = append(all, found("group of sink "+s.cfg.Name, broken, err)...)
+			}
+		}
+		return all
+	}}}
 	for _, s := range e.sinks {
 		probes = append(probes, probe{subject: s.part(), run: func(ctx context.Context) []finding { return s.check(ctx, e.cfg.MigrateOnStart) }})
 	}
@@ -147,6 +160,15 @@ func (e *examination) surveyKafka(ctx context.Context) (all []finding) {
 		all = append(all, found("kafka", broken, err)...)
 	}
 	return all
+}
+
+// lags returns how far a sink's consumer group is behind in each of its topics.
+func (e *examination) lags(ctx context.Context, s examinedSink) ([]kafka.Lag, error) {
+	var topics []string
+	for _, t := range s.tables {
+		topics = append(topics, e.cfg.Kafka.TopicPrefix+t.Topic)
+	}
+	return e.kafka.Lags(ctx, deliver.Config{Sink: s.cfg.Name}.Group(), topics)
 }
 
 func (s *examinedSink) part() string { return fmt.Sprintf("sink %s (%s)", s.cfg.Name, s.cfg.Kind()) }

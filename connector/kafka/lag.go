@@ -35,14 +35,11 @@ func (c *Client) Lags(ctx context.Context, group string, topics []string) ([]Lag
 			request.Topics[topic] = append(request.Topics[topic], p.Partition)
 		}
 	}
-	response, err := c.kafka.OffsetFetch(ctx, request)
-	if err == nil {
-		err = response.Error
-	}
+	response, err := c.fetchOffsets(ctx, request)
 	if errors.Is(err, kafkago.GroupAuthorizationFailed) {
 		return nil, fmt.Errorf("%w; allow the user Read on group %s", err, group)
 	}
-	if err != nil && !errors.Is(err, kafkago.GroupIdNotFound) { // A group that nobody has joined has committed nothing.
+	if err != nil {
 		return nil, fmt.Errorf("read the offsets of group %s: %w", group, markTransient(err))
 	}
 	lags := make([]Lag, len(topics))
@@ -66,6 +63,27 @@ func (c *Client) Lags(ctx context.Context, group string, topics []string) ([]Lag
 		}
 	}
 	return lags, nil
+}
+
+// fetchOffsets asks again while the group's coordinator is being found: a cluster
+// that never had a group makes the topic for their offsets first.
+func (c *Client) fetchOffsets(ctx context.Context, request *kafkago.OffsetFetchRequest) (*kafkago.OffsetFetchResponse, error) {
+	retry := newRetry(50*time.Millisecond, time.Second)
+	for {
+		response, err := c.kafka.OffsetFetch(ctx, request)
+		if err == nil {
+			err = response.Error
+		}
+		switch {
+		case errors.Is(err, kafkago.GroupIdNotFound):
+			return &kafkago.OffsetFetchResponse{}, nil // A group that nobody has joined has committed nothing.
+		case errors.Is(err, kafkago.NotCoordinatorForGroup), errors.Is(err, kafkago.GroupCoordinatorNotAvailable), errors.Is(err, kafkago.GroupLoadInProgress):
+			if pause(ctx, retry.NextBackOff()) {
+				continue
+			}
+		}
+		return response, err
+	}
 }
 
 // addLag adds one partition, in which the group goes on at from.

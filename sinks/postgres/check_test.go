@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"loyaltyhouse/sinks/postgres"
 	"loyaltyhouse/sinks/sinktest"
@@ -111,6 +112,13 @@ func TestCheckOfAnotherEncoding(t *testing.T) {
 	sink := openSink(t, cfg)
 	if err := sink.Check(t.Context(), sinktest.Tables(t), true); !strings.Contains(says(err), "the database is encoded in LATIN1") {
 		t.Errorf("Check returns %v", err)
+	}
+}
+
+func TestServer(t *testing.T) {
+	version, clock, err := openSink(t, newConfig(t)).Server(t.Context())
+	if err != nil || version == "" || time.Since(clock).Abs() > time.Minute {
+		t.Errorf("Server returns %q, %s, %v", version, clock, err)
 	}
 }
 
