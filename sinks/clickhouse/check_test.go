@@ -50,8 +50,23 @@ func expectProblems(t *testing.T, cfg clickhouse.Config, got []string, want ...s
 	}
 }
 
-// The embedded engine has one user with every right, so that what is said of a
-// right that is missing is not tried here; that CHECK GRANT is understood, is.
+// The embedded engine has one user, who has every right to tables and none to make
+// other users: so a right that is missing is told of here with one of those.
+func TestCheckOfRights(t *testing.T) {
+	sink, err := clickhouse.Open("test", newConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sink.Close() }()
+	if err := sink.Need(t.Context(), "CREATE DATABASE, CREATE TABLE, INSERT", "`a`.*"); err != nil {
+		t.Errorf("a right that is there: %v", err)
+	}
+	want := "clickhouse " + engine.Addr() + ": the user has not all of the rights that it needs; run: GRANT CREATE USER ON *.* TO default"
+	if err := sink.Need(t.Context(), "CREATE USER", "*.*"); err == nil || err.Error() != want {
+		t.Errorf("a right that is missing: %v, want %s", err, want)
+	}
+}
+
 func TestCheckOfAWarehouse(t *testing.T) {
 	cfg := newWarehouse(t)
 	for _, prepares := range []bool{true, false} {
