@@ -105,3 +105,4 @@ test-kafka: ## Run the tests against Apache Kafka; needs Java 17 and Maven
 .PHONY: test-postgres
 test-postgres: ## Run the tests against PostgreSQL; needs Debian's package postgresql
 	go test -race -tags postgres -count=1 -timeout 20m ./sinks/postgres/...
+	go test -race -tags postgres -count=1 -timeout 20m -run Postgres ./connector

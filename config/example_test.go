@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -32,6 +33,60 @@ func TestConfigurationsLoad(t *testing.T) {
 	for _, file := range []string{exampleFile, "compose.yaml", "embedded.yaml"} {
 		if _, err := config.Parse(file, []byte(read(t, file)), everyVariable); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// exampleFiles are the configurations that people start from.
+func exampleFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("examples/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no examples: %v", err)
+	}
+	return files
+}
+
+// exported matches the variables that an example's first lines have somebody set.
+var exported = regexp.MustCompile(`(?m)^#   export .*$`)
+
+// An example loads with the variables that its first lines have somebody set,
+// and says how it is started; docs/configuration.md has it, with that command.
+func TestExamplesLoadAsTheySay(t *testing.T) {
+	page := read(t, "../docs/configuration.md")
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // for whatever the lines leave out
+	for _, file := range exampleFiles(t) {
+		text := read(t, file)
+		set := map[string]string{}
+		for _, line := range exported.FindAllString(text, -1) {
+			for _, assignment := range strings.Fields(line)[2:] {
+				name, value, _ := strings.Cut(assignment, "=")
+				if strings.HasSuffix(value, "…") {
+					value = secret
+				}
+				set[name] = strings.Replace(value, "$PWD", "/home", 1)
+			}
+		}
+		c, err := config.Parse(file, []byte(text), func(name string) (string, bool) {
+			value, ok := set[name]
+			return value, ok
+		})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if len(c.Sinks) != 2 || c.Sinks[0].ClickHouse == nil {
+			t.Errorf("%s: an example adds one sink to ClickHouse", file)
+		}
+		command := "bin/connector serve --config config/" + file
+		if c.Embedded != nil {
+			command = "CONFIG=config/" + file + " make demo"
+		}
+		if !strings.Contains(text, "\n#   "+command+"\n") {
+			t.Errorf("%s does not say that it is started by %s", file, command)
+		}
+		if !strings.Contains(page, "[config/"+file+"](../config/"+file+")") || !strings.Contains(page, "`"+command+"`") {
+			t.Errorf("docs/configuration.md lacks config/%s, or the command %s", file, command)
 		}
 	}
 }

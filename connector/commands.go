@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
+	"loyaltyhouse/config"
 	"loyaltyhouse/connector/kafka"
 	"loyaltyhouse/connector/normalize"
 	"loyaltyhouse/schema"
@@ -69,49 +71,87 @@ func serviceRun(file *string, r roles) func(*cobra.Command, []string) error {
 
 func configCommand(file *string) *cobra.Command {
 	command := &cobra.Command{Use: "config", Short: "Work with the configuration"}
-	command.AddCommand(&cobra.Command{
+	var connect bool
+	var timeout time.Duration
+	check := &cobra.Command{
 		Use:   "check",
 		Short: "Read the configuration and the contracts, and report everything that is wrong",
 		Long: `Reads the configuration, the files that it names and the contracts, and
-reports everything that is wrong with file and line. It connects to nothing.`,
+reports everything that is wrong with file and line. It connects to nothing.
+
+With --connect it then asks every broker, looks at the topics and at the user's
+rights, and checks each sink with the tables that it takes. Nothing is changed. The
+embedded Kafka and ClickHouse are those of the running service, or are started for
+as long as it takes. The exit status is 1 where something failed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, log, err := load(*file)
-			if err != nil {
+			cfg, err := checkConfig(cmd, *file)
+			if err != nil || !connect {
 				return err
 			}
-			contracts, err := cfg.LoadContracts()
-			if err != nil {
-				return err
-			}
-			if _, err := normalize.New(contracts, false); err != nil {
-				return err
-			}
-			// These read the certificates and password files, and connect to nothing.
-			client, err := kafka.NewClient(cfg.Kafka, kafka.Options{})
-			if err != nil {
-				return err
-			}
-			client.Close()
-			for _, s := range cfg.Sinks {
-				sink, err := openDestination(s, schema.Tables(contracts), log)
-				if err != nil {
-					return err
-				}
-				if err := sink.Close(); err != nil {
-					return err
-				}
-			}
-			secrets, err := cfg.Secrets()
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d app secrets, %d contracts, %d sinks\n", *file, len(secrets), len(contracts), len(cfg.Sinks))
-			return err
+			return checkConnections(cmd, cfg, timeout)
 		},
-	})
-	command.AddCommand(schemaCommand())
+	}
+	check.Flags().BoolVar(&connect, "connect", false, "reach Kafka and every sink, and look at topics, tables and rights")
+	check.Flags().DurationVar(&timeout, "timeout", defaultProbeTimeout, "how long each part may take to answer, with --connect")
+	command.AddCommand(check, schemaCommand())
 	return command
+}
+
+// defaultProbeTimeout is how long each part may take to answer.
+const defaultProbeTimeout = 10 * time.Second
+
+// checkConfig reads everything that the configuration names, and connects to nothing.
+func checkConfig(cmd *cobra.Command, file string) (*config.Config, error) {
+	cfg, log, err := load(file)
+	if err != nil {
+		return nil, err
+	}
+	contracts, err := cfg.LoadContracts()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := normalize.New(contracts, false); err != nil {
+		return nil, err
+	}
+	// These read the certificates and password files, and connect to nothing.
+	client, err := kafka.NewClient(cfg.Kafka, kafka.Options{})
+	if err != nil {
+		return nil, err
+	}
+	client.Close()
+	for _, s := range cfg.Sinks {
+		sink, err := openDestination(s, schema.Tables(contracts), log)
+		if err != nil {
+			return nil, err
+		}
+		if err := sink.Close(); err != nil {
+			return nil, err
+		}
+	}
+	secrets, err := cfg.Secrets()
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %d app secrets, %d contracts, %d sinks\n", file, len(secrets), len(contracts), len(cfg.Sinks))
+	return cfg, err
+}
+
+// checkConnections reaches what the configuration names, and prints what it finds.
+func checkConnections(cmd *cobra.Command, cfg *config.Config, timeout time.Duration) (err error) {
+	if timeout <= 0 {
+		return fmt.Errorf("--timeout must be above 0, is %s", timeout)
+	}
+	e, err := openExamination(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	printer := newFindingPrinter(cmd.OutOrStdout(), false)
+	if err := examine(cmd.Context(), e.connections(), timeout, printer.print); err != nil {
+		return err
+	}
+	return printer.end(broken)
 }
 
 // healthcheckCommand is for containers, whose image has no other HTTP client.

@@ -54,6 +54,76 @@ sinks:
 	}
 }
 
+// Everything that the configuration connects to is reached, with the embedded parts
+// started for the command, or with those of the service.
+func TestConfigCheckConnect(t *testing.T) {
+	dataDir, p := t.TempDir(), freePorts(t)
+	file := embeddedConfig(t, p, dataDir)
+	connects := func(status int, file string, wants ...string) {
+		t.Helper()
+		got, printed := connector(t, "config", "check", "--connect", "--config", file)
+		if got != status {
+			t.Errorf("exit status %d, want %d", got, status)
+		}
+		for _, want := range wants {
+			if !strings.Contains(printed, want) {
+				t.Errorf("it does not print %q, but:\n%s", want, printed)
+			}
+		}
+	}
+	for range 2 { // It changes nothing, and leaves nothing behind.
+		connects(0, file, "is valid: ", "ok      kafka (embedded) ", "ok      topic loyalty.points                is created at the start, with 2 partitions\n",
+			"ok      sink clickhouse (clickhouse)        takes rows of 6 topics\n", "8 ok, 0 warn, 0 failed\n")
+	}
+	byHand := writeFile(t, "connector.yaml", embeddedConfigText(t, file)+"migrate_on_start: false\n")
+	connects(1, byHand, "failed  sink clickhouse (clickhouse)        clickhouse 127.0.0.1:", ": the database `loyalty` is missing, and migrate_on_start is off\n", "-> run connector migrate up\n")
+
+	startService(t, file)
+	connects(0, file, "ok      topic loyalty.points                partitions 2, replicas 1, in sync 1\n", "ok      sink clickhouse (clickhouse) ")
+	connects(0, byHand, "ok      sink clickhouse (clickhouse) ")
+	more := writeFile(t, "connector.yaml", strings.Replace(embeddedConfigText(t, file), "partitions: 2", "partitions: 4", 1))
+	connects(0, more, "warn    topic loyalty.points                topic loyalty.points has 2 partitions, and kafka.topics.partitions is 4\n", "6 warn, 0 failed")
+}
+
+// What is away, or says nothing, is told beside what answers, in a bounded time.
+func TestConfigCheckConnectOfWhatIsAway(t *testing.T) {
+	mute, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	file := writeFile(t, "connector.yaml", fmt.Sprintf(`
+receiver: {secrets: [s]}
+kafka: {brokers: ["127.0.0.1:1"]}
+sinks:
+  - {name: away, clickhouse: {addresses: ["127.0.0.1:1"], password: swordfish}}
+  - {name: mute, clickhouse: {addresses: [%q]}}
+  - {name: lake, files: {local: {directory: %q}}}
+  - {name: partner, http: {url: "http://127.0.0.1:1/?key=swordfish", secrets: [swordfish-swordfish-swordfish]}}
+  - {name: application, postgres: {port: 1, password: swordfish}}
+  - {name: look, stdout: {}}
+`, mute.Addr(), filepath.Join(t.TempDir(), "lake")))
+	begin := time.Now()
+	status, printed := connector(t, "config", "check", "--connect", "--timeout", "2s", "--config", file)
+	if took := time.Since(begin); took > 30*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	for _, want := range []string{
+		"failed  kafka 127.0.0.1:1 ", "failed  sink away (clickhouse) ", "failed  sink mute (clickhouse) ", "ok      sink lake (files) ",
+		"failed  sink partner (http) ", "failed  sink application (postgres) ", "ok      sink look (stdout) ", "2 ok, 0 warn, 5 failed\n",
+	} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("it does not print %q, but:\n%s", want, printed)
+		}
+	}
+	if status != 1 || strings.Contains(printed, "swordfish") || strings.Count(printed, "-> ") != 5 {
+		t.Errorf("exit status %d; each failure should say what to do, and none a secret; it printed:\n%s", status, printed)
+	}
+	if status, printed := connector(t, "config", "check", "--connect", "--timeout", "0s", "--config", file); status != 1 || !strings.Contains(printed, "--timeout must be above 0") {
+		t.Errorf("exit status %d without time; it printed:\n%s", status, printed)
+	}
+}
+
 func TestMigrate(t *testing.T) {
 	file := embeddedConfig(t, freePorts(t), t.TempDir())
 	steps := []struct {

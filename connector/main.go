@@ -64,6 +64,8 @@ In production, scaled apart:               connector receive --config FILE
 		demoCommand(file),
 		brokerCommand(),
 		configCommand(file),
+		tryCommand(file),
+		doctorCommand(file),
 		healthcheckCommand(),
 		versionCommand(),
 	)

@@ -134,25 +134,35 @@ type process struct {
 
 func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
+	p := newProcess(t, args...)
+	p.start()
+	return p
+}
+
+func newProcess(t *testing.T, args ...string) *process {
 	p := &process{t: t, cmd: exec.Command(os.Args[0], args...), output: &output{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asConnector+"=1",
 		"GORACE=atexit_sleep_ms=0") // Otherwise each exit takes a second under the race detector.
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	return p
+}
+
+func (p *process) start() {
+	p.t.Helper()
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go func() {
 		_ = p.cmd.Wait() // The exit status is read from ProcessState.
 		close(p.done)
 	}()
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.signal(syscall.SIGKILL)
 		<-p.done
-		if t.Failed() {
-			t.Logf("output of connector %s:\n%s", strings.Join(args, " "), p.output)
+		if p.t.Failed() {
+			p.t.Logf("output of connector %s:\n%s", strings.Join(p.cmd.Args[1:], " "), p.output)
 		}
 	})
-	return p
 }
 
 func (p *process) signal(s os.Signal) {

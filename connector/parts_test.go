@@ -173,11 +173,12 @@ func (c *child) series(name string) (values []float64) {
 	return values
 }
 
-// sections is a configuration of parts that run apart. The last three are more
-// keys of their sections, in YAML's flow style.
+// sections is a configuration of parts that run apart. The others are more keys
+// of their sections, in YAML's flow style; second is another sink.
 type sections struct {
 	broker, clickHouse    string
 	receiver, kafka, sink string
+	second                string
 }
 
 // partitions is how many each topic has.
@@ -195,6 +196,9 @@ func (s sections) file(t *testing.T, p ports) string {
 	section(fmt.Sprintf(`receiver: {address: "127.0.0.1:%d", secrets: [old-secret]%%s}`, p.receiver), s.receiver)
 	section(fmt.Sprintf(`admin: {address: "127.0.0.1:%d"%%s}`, p.admin), "")
 	section(fmt.Sprintf(`kafka: {brokers: [%q], topics: {partitions: %d}%%s}`, s.broker, partitions), s.kafka)
+	if s.second != "" {
+		s.sink += "}, {" + s.second
+	}
 	section(fmt.Sprintf(`sinks: [{name: warehouse, clickhouse: {addresses: [%q]}%%s}]`, s.clickHouse), s.sink)
 	return writeFile(t, "connector.yaml", text.String())
 }

@@ -75,7 +75,7 @@ func (s *Selecting) Prepare(ctx context.Context, tables []*schema.Table) error {
 
 // Check implements [Checker], for the tables with the chosen columns. Where the
 // sink cannot check anything, it is asked whether it can be written to.
-func (s *Selecting) Check(ctx context.Context, tables []*schema.Table) error {
+func (s *Selecting) Check(ctx context.Context, tables []*schema.Table, prepares bool) error {
 	checker, able := s.Sink.(Checker)
 	if !able {
 		return s.Ping(ctx)
@@ -84,7 +84,7 @@ func (s *Selecting) Check(ctx context.Context, tables []*schema.Table) error {
 	if err != nil {
 		return err
 	}
-	return checker.Check(ctx, chosen)
+	return checker.Check(ctx, chosen, prepares)
 }
 
 // inspecting is a Selecting over a sink that can inspect.

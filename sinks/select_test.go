@@ -77,7 +77,7 @@ func (k *lookingKeeper) Prepare(_ context.Context, tables []*schema.Table) error
 	return nil
 }
 
-func (k *lookingKeeper) Check(_ context.Context, tables []*schema.Table) error {
+func (k *lookingKeeper) Check(_ context.Context, tables []*schema.Table, _ bool) error {
 	k.checked = tables
 	return nil
 }
@@ -189,7 +189,7 @@ func TestSelectHandsChosenTablesOn(t *testing.T) {
 	if err := selecting.(sinks.Preparer).Prepare(t.Context(), []*schema.Table{points}); err != nil {
 		t.Fatal(err)
 	}
-	if err := selecting.(sinks.Checker).Check(t.Context(), []*schema.Table{points}); err != nil {
+	if err := selecting.(sinks.Checker).Check(t.Context(), []*schema.Table{points}, true); err != nil {
 		t.Fatal(err)
 	}
 	for what, tables := range map[string][]*schema.Table{"Prepare": s.prepared, "Check": s.checked} {
@@ -201,7 +201,7 @@ func TestSelectHandsChosenTablesOn(t *testing.T) {
 	for what, err := range map[string]error{
 		"Write":   selecting.Write(t.Context(), sinktest.NewBatch(raw, 0, sinktest.Row(raw, 1))),
 		"Prepare": selecting.(sinks.Preparer).Prepare(t.Context(), []*schema.Table{raw}),
-		"Check":   selecting.(sinks.Checker).Check(t.Context(), []*schema.Table{raw}),
+		"Check":   selecting.(sinks.Checker).Check(t.Context(), []*schema.Table{raw}, true),
 	} {
 		if _, permanent := sinks.IsPermanent(err); err == nil || permanent {
 			t.Errorf("of a table that is not chosen %s returns %v", what, err)
@@ -215,7 +215,7 @@ func TestSelectHandsChosenTablesOn(t *testing.T) {
 	if err := selecting.(sinks.Preparer).Prepare(t.Context(), []*schema.Table{points}); err != nil {
 		t.Error(err)
 	}
-	if err := selecting.(sinks.Checker).Check(t.Context(), []*schema.Table{points}); err != nil || !plain.pinged {
+	if err := selecting.(sinks.Checker).Check(t.Context(), []*schema.Table{points}, true); err != nil || !plain.pinged {
 		t.Errorf("Check returns %v and has pinged %v", err, plain.pinged)
 	}
 	if _, able := selecting.(sinks.Inspector); able {

@@ -40,9 +40,10 @@ type Preparer interface {
 type Checker interface {
 	// Check reports, without changing anything that stays, all that would keep
 	// batches of these tables from being written: what cannot be reached, what is
-	// not allowed, tables and columns that are missing or have another type. Each
-	// error says what to do.
-	Check(ctx context.Context, tables []*schema.Table) error
+	// not allowed, tables and columns that are missing or have another type. What
+	// [Preparer] makes may be missing where it prepares before the first batch, if
+	// it has the right to make it. Each error says what to do.
+	Check(ctx context.Context, tables []*schema.Table, prepares bool) error
 }
 
 // An Inspector is a [Sink] that can look for a batch's rows. It is asked after

@@ -67,6 +67,10 @@ var (
 		kinds: map[faultKind]int{faultKill: 6, faultTerminate: 2},
 		away:  5 * time.Second, recovers: 2 * time.Second, weight: 4,
 	}
+	postgresClass = class{
+		kinds: map[faultKind]int{faultKill: 5, faultTerminate: 2, faultStop: 3},
+		away:  5 * time.Second, still: 8 * time.Second, recovers: 2 * time.Second, weight: 3,
+	}
 	proxyClass = class{
 		kinds: map[faultKind]int{faultCut: 3, faultDelay: 2, faultBlackhole: 2},
 		still: 8 * time.Second, recovers: time.Second, weight: 3,

@@ -15,11 +15,14 @@ func places() []place {
 		{"broker", "broker", brokerClass},
 		{"broker's connections", "broker's connections", proxyClass},
 		{"clickhouse", "clickhouse", clickHouseClass},
+		{"postgres", "postgres", postgresClass},
 		{"receive-1", receiverGroup, receiverClass},
 		{"receive-2", receiverGroup, receiverClass},
 		{"sink-1's ClickHouse", "sink-1's ClickHouse", proxyClass},
+		{"sink-1's PostgreSQL", "sink-1's PostgreSQL", proxyClass},
 		{"sink-1", "sink-1", sinkClass},
 		{"sink-2's ClickHouse", "sink-2's ClickHouse", proxyClass},
+		{"sink-2's PostgreSQL", "sink-2's PostgreSQL", proxyClass},
 		{"sink-2", "sink-2", sinkClass},
 	}
 }

@@ -30,6 +30,8 @@ type expectation struct {
 	acknowledged []acknowledgement
 	balances     func(table string) iter.Seq2[simulate.Account, int64]
 	customers    int64
+	// destinations are those of the sinks beside the warehouse's.
+	destinations []destination
 }
 
 // A comparison tells how one table differs from what is to be expected.
@@ -56,6 +58,10 @@ type result struct {
 	balances, wrongBalances    map[string]int64
 	customers, storedCustomers int64
 	merged                     int64 // parts that are merges, so that rows could not be counted
+	destinations               []destinationComparison
+	// batches are those that the lake's files are named after; gaps are the offsets
+	// in none of their ranges, overlaps those in several.
+	batches, gaps, overlaps int64
 }
 
 // differences says in words what is not as it should be, and nothing when all
@@ -96,6 +102,23 @@ func (r *result) differences() []string {
 		if n := r.wrongBalances[l.view]; n > 0 {
 			differs("%s: %d of %d balances differ", l.view, n, r.balances[l.view])
 		}
+	}
+	for _, c := range r.destinations {
+		if c.lost > 0 {
+			differs("%s of %s: %d rows are lost", c.table, c.sink, c.lost)
+		}
+		if c.doubled > 0 {
+			differs("%s of %s: %d rows are doubled", c.table, c.sink, c.doubled)
+		}
+		if c.missing > 0 {
+			differs("%s of %s: %d acknowledged events are lost", c.table, c.sink, c.missing)
+		}
+		if c.rows+c.lost != c.records+c.doubled {
+			differs("%s of %s: %d rows, there should be %d", c.table, c.sink, c.rows, c.records)
+		}
+	}
+	if r.gaps > 0 || r.overlaps > 0 {
+		differs("%s: by the files' names, %d offsets are in no batch, and %d in several", lakeSink, r.gaps, r.overlaps)
 	}
 	if r.customers != r.storedCustomers {
 		differs("customers: %d, there should be %d", r.storedCustomers, r.customers)
@@ -143,6 +166,25 @@ func reconcile(ctx context.Context, w *warehouse, kafka *reader, e expectation, 
 	if r.storedCustomers, err = w.number(ctx, "SELECT toInt64(count()) FROM "+e.database+".customers"); err != nil {
 		return nil, err
 	}
+	for _, at := range e.destinations {
+		for _, t := range e.tables {
+			compared, err := c.compareDestination(ctx, at, t)
+			if err != nil {
+				return nil, fmt.Errorf("compare %s of %s: %w", t.Name, at.sink(), err)
+			}
+			r.destinations = append(r.destinations, compared)
+		}
+		if l, ok := at.(lake); ok {
+			names, err := l.files("")
+			if err != nil {
+				return nil, err
+			}
+			r.batches = int64(len(names))
+			if r.gaps, r.overlaps, err = covered(names, e.spans); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return r, c.list(ctx, r, dir)
 }
 
@@ -160,6 +202,8 @@ func (c *comparing) prepare(ctx context.Context, kafka *reader) error {
 			received_ms Int64, normalized_ms Int64) ENGINE = MergeTree ORDER BY (table, event_id)`,
 		"CREATE TABLE " + scratch + `.compared (table LowCardinality(String), event_id UUID, webhook_id String,
 			received_ms Int64, normalized_ms Int64, records Int64, rows Int64) ENGINE = MergeTree ORDER BY (table, event_id)`,
+		"CREATE TABLE " + scratch + ".stored (sink LowCardinality(String), table LowCardinality(String), key String, event_id UUID) ENGINE = MergeTree ORDER BY (sink, table, key)",
+		"CREATE TABLE " + scratch + ".delivered (sink LowCardinality(String), table LowCardinality(String), key String, event_id UUID, records Int64, rows Int64) ENGINE = MergeTree ORDER BY (sink, table, key)",
 		"CREATE TABLE " + scratch + ".acknowledged (table LowCardinality(String), event_id UUID) ENGINE = MergeTree ORDER BY (table, event_id)",
 		"CREATE TABLE " + scratch + ".balances (table LowCardinality(String), shop_id String, id String, balance Int64) ENGINE = MergeTree ORDER BY (table, shop_id, id)",
 	} {
@@ -219,11 +263,6 @@ func (c *comparing) compare(ctx context.Context, t *schema.Table) (comparison, e
 	view, fact := strings.CutPrefix(t.Name, "fact_")
 	of := scratch + ".compared WHERE table = '" + t.Name + "'"
 	found := c.database + "." + view
-	// Every delivery is in raw_webhooks, whatever became of it.
-	asked := scratch + ".acknowledged"
-	if t.Name != schema.RawWebhooks().Name {
-		asked += " WHERE table = '" + t.Name + "'"
-	}
 	queries := []struct {
 		into  *int64
 		query string
@@ -231,8 +270,8 @@ func (c *comparing) compare(ctx context.Context, t *schema.Table) (comparison, e
 		{&result.rows, "SELECT toInt64(count()) FROM " + stored},
 		{&result.doubled, "SELECT sum(greatest(rows - records, 0)) FROM " + of},
 		{&result.lost, "SELECT sum(greatest(records - rows, 0)) FROM " + of},
-		{&result.acknowledged, "SELECT toInt64(uniqExact(event_id)) FROM " + asked},
-		{&result.missing, "SELECT toInt64(count()) FROM (SELECT DISTINCT event_id FROM " + asked + ") WHERE event_id NOT IN (SELECT event_id FROM " + found + ")"},
+		{&result.acknowledged, "SELECT toInt64(uniqExact(event_id)) FROM " + asked(t.Name)},
+		{&result.missing, "SELECT toInt64(count()) FROM (SELECT DISTINCT event_id FROM " + asked(t.Name) + ") WHERE event_id NOT IN (SELECT event_id FROM " + found + ")"},
 	}
 	if fact {
 		queries = append(queries, []struct {
@@ -250,6 +289,12 @@ func (c *comparing) compare(ctx context.Context, t *schema.Table) (comparison, e
 		}
 	}
 	return result, nil
+}
+
+// asked is where the acknowledged events are that must be in a table. Every
+// delivery is in raw_webhooks, whatever became of it.
+func asked(table string) string {
+	return scratch + ".acknowledged WHERE (table = '" + table + "' OR '" + table + "' = '" + schema.RawWebhooks().Name + "')"
 }
 
 // wrongBalances selects the accounts whose balance is missing, unasked or
@@ -295,6 +340,15 @@ func (c *comparing) list(ctx context.Context, r *result, dir string) error {
 				LEFT JOIN (SELECT * FROM `+scratch+`.records WHERE table = ?) AS r USING (event_id)
 				WHERE event_id NOT IN (SELECT event_id FROM `+c.database+`.`+view+`)
 				GROUP BY event_id`, t.table, t.table, t.table); err != nil {
+				return err
+			}
+		}
+	}
+	for _, at := range r.destinations {
+		if at.lost > 0 || at.doubled > 0 {
+			if err := write(at.sink+"."+at.table+".tsv", "key\trecords\trows", `
+				SELECT key, toString(records), toString(rows) FROM `+scratch+`.delivered
+				WHERE sink = ? AND table = ? AND rows != records ORDER BY key`, at.sink, at.table); err != nil {
 				return err
 			}
 		}

@@ -230,6 +230,7 @@ func TestReconcile(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("after a kill", nil, nil)
+	h.testLake(t)
 
 	events := h.expected.acknowledged
 	h.exec(t, database, "INSERT INTO fact_points FORMAT JSONEachRow", h.values["fact_points"][0]...)

@@ -13,8 +13,15 @@ import (
 	"loyaltyhouse/schema"
 )
 
-// group is the consumer group of the sink that the run configures.
-const group = "loyaltyhouse.clickhouse"
+// The sinks that the run configures.
+const (
+	warehouseSink   = "clickhouse"
+	lakeSink        = "lake"
+	applicationSink = "application"
+)
+
+// groups are the consumer groups of the sinks.
+var groups = []string{"loyaltyhouse." + warehouseSink, "loyaltyhouse." + lakeSink, "loyaltyhouse." + applicationSink}
 
 // A reader looks at the topics from outside.
 type reader struct {
@@ -35,11 +42,11 @@ func newReader(addresses []string, prefix string, tables []*schema.Table) *reade
 
 func (r *reader) close() { r.transport.CloseIdleConnections() }
 
-// A span is what one partition holds, and how far the sinks have come in it.
+// A span is what one partition holds, and how far every sink has come in it.
 type span struct {
 	topic            string
 	partition        int
-	begin, end, done int64 // done is -1 where nothing was committed
+	begin, end, done int64 // done is -1 where a sink has committed nothing
 }
 
 func (s span) records() int64 { return s.end - s.begin }
@@ -70,12 +77,9 @@ func (r *reader) spans(ctx context.Context) ([]span, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the offsets: %w", err)
 	}
-	committed, err := r.client.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: group, Topics: partitions})
-	if err == nil && !errors.Is(committed.Error, kafkago.GroupIdNotFound) {
-		err = committed.Error // A group that does not exist has committed nothing.
-	}
+	committed, err := r.committed(ctx, partitions)
 	if err != nil {
-		return nil, fmt.Errorf("read the committed offsets: %w", err)
+		return nil, err
 	}
 	var spans []span
 	for topic, all := range offsets.Topics {
@@ -83,19 +87,53 @@ func (r *reader) spans(ctx context.Context) ([]span, error) {
 			if p.Error != nil {
 				return nil, fmt.Errorf("read the offsets of %s/%d: %w", topic, p.Partition, p.Error)
 			}
-			s := span{topic: topic, partition: p.Partition, begin: p.FirstOffset, end: p.LastOffset, done: -1}
-			for _, c := range committed.Topics[topic] {
-				if c.Partition == p.Partition {
-					if c.Error != nil {
-						return nil, fmt.Errorf("read the committed offset of %s/%d: %w", topic, p.Partition, c.Error)
-					}
-					s.done = c.CommittedOffset
-				}
-			}
+			s := span{topic: topic, partition: p.Partition, begin: p.FirstOffset, end: p.LastOffset}
+			s.done = committed[spanKey{topic, p.Partition}]
 			spans = append(spans, s)
 		}
 	}
 	return spans, nil
+}
+
+// A spanKey names a partition.
+type spanKey struct {
+	topic     string
+	partition int
+}
+
+// committed returns the offset up to which every sink has delivered a partition,
+// or -1 where one has committed nothing.
+func (r *reader) committed(ctx context.Context, partitions map[string][]int) (map[spanKey]int64, error) {
+	done := map[spanKey]int64{}
+	for i, group := range groups {
+		committed, err := r.client.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: group, Topics: partitions})
+		if err == nil && !errors.Is(committed.Error, kafkago.GroupIdNotFound) {
+			err = committed.Error // A group that does not exist has committed nothing.
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the committed offsets of %s: %w", group, err)
+		}
+		for topic, asked := range partitions {
+			offsets := map[int]int64{}
+			for _, c := range committed.Topics[topic] {
+				if c.Error != nil {
+					return nil, fmt.Errorf("read the committed offset of %s/%d: %w", topic, c.Partition, c.Error)
+				}
+				offsets[c.Partition] = c.CommittedOffset
+			}
+			for _, partition := range asked {
+				offset, known := offsets[partition]
+				if !known {
+					offset = -1
+				}
+				key := spanKey{topic, partition}
+				if i == 0 || offset < done[key] {
+					done[key] = offset
+				}
+			}
+		}
+	}
+	return done, nil
 }
 
 // A record is what a Kafka record and the row that was made of it have in

@@ -44,14 +44,15 @@ type run struct {
 	file    *os.File // of the journal
 	begin   time.Time
 
-	cluster   *cluster
-	warehouse *warehouse
-	proxies   []*proxy
-	receivers []*process
-	sinks     []*process
-	probes    map[*process]string // that answer 200 when a process is ready
-	balancer  *balancer
-	targets   []*target
+	cluster     *cluster
+	warehouse   *warehouse
+	application *application
+	proxies     []*proxy
+	receivers   []*process
+	sinks       []*process
+	probes      map[*process]string // that answer 200 when a process is ready
+	balancer    *balancer
+	targets     []*target
 
 	load   *load
 	sent   simulate.Summary
@@ -101,6 +102,11 @@ func (r *run) play(ctx context.Context) (err error) {
 func (r *run) setUp(ctx context.Context) error {
 	program := r.options.program
 	var err error
+	// First, for it is what a machine may lack.
+	if r.application, err = r.startApplication(ctx); err != nil {
+		return err
+	}
+	r.targets = append(r.targets, r.application.target())
 	if program == "" {
 		r.journal.note("building the connector")
 		var flags []string
@@ -143,6 +149,20 @@ func (r *run) setUp(ctx context.Context) error {
 	return r.makeWhole(ctx)
 }
 
+// startApplication starts PostgreSQL below the run's directory. As root that is
+// done by another user, who has to get there, and sees nothing on the way.
+func (r *run) startApplication(ctx context.Context) (*application, error) {
+	if os.Getuid() == 0 {
+		if err := os.Chmod(r.dir, 0o711); err != nil { //nolint:gosec // What is in it is closed to others.
+			return nil, err
+		}
+	}
+	return startApplication(ctx, filepath.Join(r.dir, "postgres"))
+}
+
+// lake is where ClickHouse, which compares, may read files.
+func (r *run) lake() string { return filepath.Join(r.dir, "clickhouse", "data", "user_files", "lake") }
+
 // add adds a receiver or a sink, and returns where a receiver listens.
 func (r *run) add(ctx context.Context, program, command string) (host string, err error) {
 	number := 1 + len(r.receivers)
@@ -156,15 +176,20 @@ func (r *run) add(ctx context.Context, program, command string) (host string, er
 			return "", err
 		}
 	}
-	warehouse := r.warehouse.address()
+	warehouse, application := r.warehouse.address(), r.application.server.Addr()
 	if command == "sink" {
-		p, err := startProxy(ctx, name+"'s ClickHouse", warehouse)
-		if err != nil {
-			return "", err
+		for _, server := range []struct {
+			name    string
+			address *string
+		}{{"ClickHouse", &warehouse}, {"PostgreSQL", &application}} {
+			p, err := startProxy(ctx, name+"'s "+server.name, *server.address)
+			if err != nil {
+				return "", err
+			}
+			r.proxies = append(r.proxies, p)
+			r.targets = append(r.targets, p.target())
+			*server.address = p.listen
 		}
-		r.proxies = append(r.proxies, p)
-		r.targets = append(r.targets, p.target())
-		warehouse = p.listen
 	}
 	file := filepath.Join(r.dir, name+".yaml")
 	text := fmt.Appendf(nil, `receiver: {address: "%s", secrets: %s}
@@ -172,13 +197,21 @@ kafka:
   brokers: [%s]
   topics: {partitions: %d, replication_factor: %d, min_insync_replicas: %d}
 sinks:
-  - name: clickhouse
+  - name: %s
     clickhouse: {addresses: "%s"}
     retry: {max_interval: 2s} # What was broken is whole again soon.
+  - name: %s
+    # Every file is synced, and a directory for each simulated day would take too many.
+    files: {local: {directory: "%s"}, partition_by: [shop]}
+    batch: {max_age: 3s}
+    retry: {max_interval: 2s}
+  - name: %s
+    postgres: %s
+    retry: {max_interval: 2s}
 admin: {address: "%s"}
 shutdown_timeout: 15s
 `, addresses[0], secret, strings.Join(r.cluster.addresses, ", "), partitions, r.cluster.replicas, (r.cluster.replicas+1)/2,
-		warehouse, addresses[1])
+		warehouseSink, warehouse, lakeSink, r.lake(), applicationSink, r.application.section(application), addresses[1])
 	if err := os.WriteFile(file, text, 0o600); err != nil { //nolint:gosec // The directory is this run's.
 		return "", err
 	}
@@ -401,6 +434,7 @@ func (r *run) reconcile(ctx context.Context) error {
 	r.result, err = reconcile(ctx, r.warehouse, kafka, expectation{
 		database: database, tables: tables, spans: spans,
 		acknowledged: r.load.acknowledged, balances: r.load.generator.Balances, customers: r.load.generator.Expected().Customers,
+		destinations: []destination{lake{r.lake()}, r.application},
 	}, r.dir)
 	return err
 }
@@ -467,6 +501,9 @@ func (r *run) tearDown() error {
 	}
 	if r.warehouse != nil {
 		errs = append(errs, r.warehouse.close())
+	}
+	if r.application != nil {
+		errs = append(errs, r.application.close())
 	}
 	for _, p := range r.proxies {
 		p.close()

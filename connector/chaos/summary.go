@@ -43,7 +43,7 @@ func (s *summary) print(out io.Writer) error {
 		s.printResult(w)
 	}
 	if s.exact() {
-		w.printf("\nexact: every acknowledged webhook is stored, every record once, and every balance is right\n")
+		w.printf("\nexact: every acknowledged webhook is stored by every sink, every record once, and every balance is right\n")
 	} else {
 		w.printf("\nNOT EXACT\n")
 		for _, d := range s.differences {
@@ -108,6 +108,31 @@ func (s *summary) printResult(w *writer) {
 	}
 	w.printf("\nstored %d rows of %d records, lost %d, doubled %d; acknowledged events that are missing %d; balances that differ %d of %d\n",
 		total.rows, total.records, total.lost, total.doubled, total.missing, wrong, balances)
+	s.printDestinations(w)
+}
+
+// printDestinations prints a line for each sink beside the warehouse's.
+func (s *summary) printDestinations(w *writer) {
+	var totals []destinationComparison
+	for _, c := range s.result.destinations {
+		if len(totals) == 0 || totals[len(totals)-1].sink != c.sink {
+			totals = append(totals, destinationComparison{sink: c.sink})
+		}
+		total := &totals[len(totals)-1]
+		total.records += c.records
+		total.rows += c.rows
+		total.lost += c.lost
+		total.doubled += c.doubled
+		total.missing += c.missing
+	}
+	for _, t := range totals {
+		what := ""
+		if t.sink == lakeSink {
+			what = fmt.Sprintf(" in files of %d batches", s.result.batches)
+		}
+		w.printf("%s: %d rows%s, there should be %d, lost %d, doubled %d; acknowledged events that are missing %d\n",
+			t.sink, t.rows, what, t.records, t.lost, t.doubled, t.missing)
+	}
 }
 
 // A writer remembers the first error.

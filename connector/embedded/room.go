@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 
@@ -41,4 +42,14 @@ func keepRoom(ctx context.Context, cluster *kfake.Cluster, dir string, log *slog
 			return below(commitRoom)
 		}},
 	)
+}
+
+// Room returns how many bytes are left on the disk of the data directory, which
+// exists.
+func Room(cfg Config) (uint64, error) {
+	free, err := freeBytes(cfg.DataDir)
+	if err != nil {
+		return 0, fmt.Errorf("look at the disk of the data directory: %w", err)
+	}
+	return free, nil
 }

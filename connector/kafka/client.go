@@ -54,6 +54,7 @@ type Client struct {
 	metrics *metrics
 
 	addresses   []string
+	oneWay      bool // All brokers are reached in one way, whatever their addresses.
 	mechanism   sasl.Mechanism
 	connections *connections
 	transport   *kafkago.Transport
@@ -84,6 +85,7 @@ func NewClient(config Config, options Options) (*Client, error) {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
+	oneWay := options.Dial != nil || strings.HasPrefix(config.Brokers[0], unixScheme)
 	if options.Dial == nil {
 		options.Dial = brokerDialer(config.Brokers)
 	}
@@ -93,6 +95,7 @@ func NewClient(config Config, options Options) (*Client, error) {
 		logger:      options.Logger,
 		metrics:     metrics,
 		addresses:   brokerAddresses(config.Brokers),
+		oneWay:      oneWay,
 		mechanism:   mechanism,
 		connections: newConnections(options.Dial, tls),
 	}

@@ -169,16 +169,7 @@ func (r *Receiver) receive(c *gin.Context) {
 // keep stores what the signed body says; nil means that it is durable.
 func (r *Receiver) keep(req *http.Request, body []byte) error {
 	now := r.now()
-	d := normalize.Delivery{
-		Topic:      req.Header.Get(headerTopic),
-		ShopID:     req.Header.Get(headerShopID),
-		ShopDomain: req.Header.Get(headerShopDomain),
-		MerchantID: req.Header.Get(headerMerchantID),
-		APIVersion: req.Header.Get(headerAPIVersion),
-		WebhookID:  req.Header.Get(headerWebhookID),
-		Body:       body,
-		ReceivedAt: now,
-	}
+	d := DeliveryOf(req.Header, body, now)
 	result := r.normalizer.Normalize(d, now)
 	records := r.records.Of(d, result)
 	ctx, cancel := context.WithTimeout(req.Context(), r.cfg.PublishTimeout)
@@ -194,6 +185,25 @@ func (r *Receiver) keep(req *http.Request, body []byte) error {
 		r.metrics.mismatches.Inc()
 	}
 	return nil
+}
+
+// DeliveryHeaders are the headers that become part of a delivery.
+func DeliveryHeaders() []string {
+	return []string{headerTopic, headerShopID, headerShopDomain, headerMerchantID, headerAPIVersion, headerWebhookID}
+}
+
+// DeliveryOf is the delivery of a body that came with these headers.
+func DeliveryOf(header http.Header, body []byte, receivedAt time.Time) normalize.Delivery {
+	return normalize.Delivery{
+		Topic:      header.Get(headerTopic),
+		ShopID:     header.Get(headerShopID),
+		ShopDomain: header.Get(headerShopDomain),
+		MerchantID: header.Get(headerMerchantID),
+		APIVersion: header.Get(headerAPIVersion),
+		WebhookID:  header.Get(headerWebhookID),
+		Body:       body,
+		ReceivedAt: receivedAt,
+	}
 }
 
 func (r *Receiver) read(c *gin.Context) ([]byte, error) {

@@ -32,6 +32,7 @@ type Sink struct {
 
 	surely time.Duration       // see the constant
 	writes *semaphore.Weighted // one for each connection, so that no write waits for one with a timeout
+	pings  sync.WaitGroup      // which may outlast their contexts
 
 	mu     sync.Mutex
 	tables map[string]*table // by name
@@ -78,9 +79,19 @@ func Connect(cfg Config) (driver.Conn, error) {
 	return conn, nil
 }
 
-// Ping reports whether a server answers.
+// Ping reports whether a server answers before the context ends. The driver
+// waits for the greeting of one that hangs for DialTimeout, whatever the context
+// says.
 func (s *Sink) Ping(ctx context.Context) error {
-	if err := s.conn.Ping(ctx); err != nil {
+	answer := make(chan error, 1)
+	s.pings.Go(func() { answer <- s.conn.Ping(ctx) })
+	var err error
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
 		return s.describe(err)
 	}
 	return nil
@@ -88,6 +99,7 @@ func (s *Sink) Ping(ctx context.Context) error {
 
 // Close closes the connections.
 func (s *Sink) Close() error {
+	s.pings.Wait()
 	if err := s.conn.Close(); err != nil {
 		return fmt.Errorf("clickhouse: %w", err)
 	}
@@ -115,18 +127,7 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 		}
 		t.checked.Store(true)
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"async_insert":               0,
-		"insert_deduplicate":         1,
-		"insert_deduplication_token": s.name + "/" + b.Table.Name + "/" + b.Token(),
-		// A row for each record, also of two deliveries of one event in one batch:
-		// the views collapse them, and what is stored can be counted.
-		"optimize_on_insert": 0,
-		// A repeated batch fills the views on the table that have not got it yet.
-		"deduplicate_blocks_in_dependent_materialized_views": 1,
-		// One batch may hold events of many months, as after a long outage.
-		"max_partitions_per_insert_block": 0,
-	}))
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(insertSettings(s.name+"/"+b.Table.Name+"/"+b.Token())))
 	insert, err := s.conn.PrepareBatch(ctx, t.insert)
 	if err != nil {
 		return s.describe(err)
@@ -143,6 +144,22 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 		return s.refused(ctx, b, s.describe(err))
 	}
 	return nil
+}
+
+// insertSettings are the settings of every insert.
+func insertSettings(token string) clickhouse.Settings {
+	return clickhouse.Settings{
+		"async_insert":               0,
+		"insert_deduplicate":         1,
+		"insert_deduplication_token": token,
+		// A row for each record, also of two deliveries of one event in one batch:
+		// the views collapse them, and what is stored can be counted.
+		"optimize_on_insert": 0,
+		// A repeated batch fills the views on the table that have not got it yet.
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
+		// One batch may hold events of many months, as after a long outage.
+		"max_partitions_per_insert_block": 0,
+	}
 }
 
 // refused returns the error of an insert, which is permanent only when nothing of

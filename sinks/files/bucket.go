@@ -49,7 +49,7 @@ func (s *bucketStore) ping(ctx context.Context) error {
 	})
 }
 
-func (s *bucketStore) probe(ctx context.Context, prefix string) error {
+func (s *bucketStore) probe(ctx context.Context, prefix string, _ bool) error {
 	// Readers of a data lake pass over what begins with '_'.
 	key := path.Join(prefix, "_probe-"+rand.Text())
 	err := s.put(ctx, key, []byte("probe"))

@@ -41,7 +41,7 @@ func TestCheckLeavesNothingBehind(t *testing.T) {
 		pass.ServeHTTP(w, r)
 	}
 	server.meddle.Store(&meddle)
-	if err := sink.Check(t.Context(), sinktest.Tables(t)); err != nil {
+	if err := sink.Check(t.Context(), sinktest.Tables(t), false); err != nil {
 		t.Error(err)
 	}
 	if puts != 1 || deletes != 1 || len(server.keys(t)) != 0 {
@@ -77,7 +77,7 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 			}
 			sink := open(t, cfg)
 			defer func() { _ = sink.Close() }()
-			if got := message(sink.Check(t.Context(), nil)); got != test.want {
+			if got := message(sink.Check(t.Context(), nil, false)); got != test.want {
 				t.Errorf("Check says %q, want %q", got, test.want)
 			}
 		})
@@ -90,6 +90,12 @@ func TestPrepareOfALocalDirectory(t *testing.T) {
 	cfg.Local.Directory = filepath.Join(cfg.Local.Directory, "a", "b")
 	sink := open(t, cfg)
 	defer func() { _ = sink.Close() }()
+	if err := sink.Check(t.Context(), nil, true); err != nil {
+		t.Errorf("Check of a directory that Prepare will make: %v", err)
+	}
+	if err := sink.Check(t.Context(), nil, false); err == nil {
+		t.Error("Check has made the directory, or takes it for made")
+	}
 	batch := sinktest.NewBatch(points(t), 0, sinktest.Row(points(t), 1))
 	if err := sink.Write(t.Context(), batch); err == nil {
 		t.Error("Write has made the directory, which may be the place of a disk that is not mounted")
@@ -99,7 +105,7 @@ func TestPrepareOfALocalDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := sink.Check(t.Context(), nil); err != nil {
+	if err := sink.Check(t.Context(), nil, false); err != nil {
 		t.Error(err)
 	}
 	if err := sink.Write(t.Context(), batch); err != nil {

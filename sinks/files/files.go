@@ -43,8 +43,9 @@ type store interface {
 	ping(ctx context.Context) error
 	// prepare makes what can be made for the store to work.
 	prepare() error
-	// probe writes and deletes an object below the prefix.
-	probe(ctx context.Context, prefix string) error
+	// probe writes and deletes an object below the prefix. With prepares, prepare is
+	// called before the first put.
+	probe(ctx context.Context, prefix string, prepares bool) error
 	close() error
 }
 
@@ -92,10 +93,10 @@ func (s *Sink) Ping(ctx context.Context) error {
 func (s *Sink) Prepare(context.Context, []*schema.Table) error { return s.store.prepare() }
 
 // Check writes and deletes an object below the prefix.
-func (s *Sink) Check(ctx context.Context, _ []*schema.Table) error {
+func (s *Sink) Check(ctx context.Context, _ []*schema.Table, prepares bool) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
-	return s.store.probe(ctx, s.cfg.Prefix)
+	return s.store.probe(ctx, s.cfg.Prefix, prepares)
 }
 
 // Close releases the connections.

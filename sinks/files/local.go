@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -85,10 +86,14 @@ func syncDirectory(root *os.Root, name string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (s *localStore) ping(ctx context.Context) error { return s.probe(ctx, "") }
+func (s *localStore) ping(ctx context.Context) error { return s.probe(ctx, "", false) }
 
-// probe writes and removes an unfinished file.
-func (s *localStore) probe(ctx context.Context, _ string) error {
+// probe writes and removes an unfinished file. Where prepare will make the
+// directory, it looks whether that is possible.
+func (s *localStore) probe(ctx context.Context, _ string, prepares bool) error {
+	if _, err := os.Stat(s.directory); prepares && errors.Is(err, fs.ErrNotExist) {
+		return s.canPrepare()
+	}
 	return s.within(ctx, func(root *os.Root) error {
 		name, err := s.write(root, []byte("probe"))
 		if err != nil {
@@ -96,6 +101,25 @@ func (s *localStore) probe(ctx context.Context, _ string) error {
 		}
 		return root.Remove(name)
 	})
+}
+
+// canPrepare makes and removes a directory in the nearest one that is there.
+func (s *localStore) canPrepare() error {
+	above := filepath.Dir(s.directory)
+	for {
+		if _, err := os.Stat(above); !errors.Is(err, fs.ErrNotExist) || above == filepath.Dir(above) {
+			break
+		}
+		above = filepath.Dir(above)
+	}
+	made, err := os.MkdirTemp(above, "loyaltyhouse-")
+	if err == nil {
+		err = os.Remove(made)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; create the directory, or give this user the right to write to %s", s.describe(err), above)
+	}
+	return nil
 }
 
 // prepare creates the directory, and removes unfinished files of processes that

@@ -38,7 +38,7 @@ func TestWriteWithoutPermission(t *testing.T) {
 	}
 	sink := open(t, cfg)
 	defer func() { _ = sink.Close() }()
-	writeErr, pingErr, checkErr := sink.Write(t.Context(), batch), sink.Ping(t.Context()), sink.Check(t.Context(), nil)
+	writeErr, pingErr, checkErr := sink.Write(t.Context(), batch), sink.Ping(t.Context()), sink.Check(t.Context(), nil, false)
 	if os.Getuid() == 0 {
 		if err := unix.Setfsuid(0); err != nil {
 			t.Fatal(err)

@@ -172,7 +172,7 @@ func (s *Sink) Ping(ctx context.Context) error {
 
 // Check is Ping: whether the service takes rows and knows the secrets could only
 // be found out by a request, which a service may take for one that counts.
-func (s *Sink) Check(ctx context.Context, _ []*schema.Table) error { return s.Ping(ctx) }
+func (s *Sink) Check(ctx context.Context, _ []*schema.Table, _ bool) error { return s.Ping(ctx) }
 
 // Close closes the connections.
 func (s *Sink) Close() error {

@@ -421,7 +421,7 @@ func TestTLS(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			sink := openSink(t, server.URL, func(c *httpsink.Config) { c.TLS = test.tls })
 			defer shut(t, sink)
-			for what, err := range map[string]error{"Ping": sink.Ping(t.Context()), "Check": sink.Check(t.Context(), nil), "Write": sink.Write(t.Context(), batchOf(1))} {
+			for what, err := range map[string]error{"Ping": sink.Ping(t.Context()), "Check": sink.Check(t.Context(), nil, false), "Write": sink.Write(t.Context(), batchOf(1))} {
 				if _, permanent := sinks.IsPermanent(err); (err == nil) != test.ok || permanent {
 					t.Errorf("%s returns %v", what, err)
 				}

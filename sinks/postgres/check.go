@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,12 +15,14 @@ import (
 // oldestVersion is what the statements need, as server_version_num has it.
 const oldestVersion = 120_000
 
-// Check implements [loyaltyhouse/sinks.Checker]. What is missing and would be made
-// by [Sink.Prepare] is no error.
-func (s *Sink) Check(ctx context.Context, tables []*schema.Table) error {
+// byHand is what to do about something that is not made by itself.
+const byHand = "and migrate_on_start is off; make it, or set migrate_on_start to true for one start"
+
+// Check implements [loyaltyhouse/sinks.Checker].
+func (s *Sink) Check(ctx context.Context, tables []*schema.Table, prepares bool) error {
 	var wrong []error
 	err := s.transact(ctx, func(tx pgx.Tx) (err error) {
-		wrong, err = s.check(ctx, tx, tables)
+		wrong, err = s.check(ctx, tx, tables, prepares)
 		return err
 	})
 	if err != nil {
@@ -29,7 +32,7 @@ func (s *Sink) Check(ctx context.Context, tables []*schema.Table) error {
 }
 
 // check collects what is wrong; err is that it could not be found out.
-func (s *Sink) check(ctx context.Context, tx pgx.Tx, tables []*schema.Table) (wrong []error, err error) {
+func (s *Sink) check(ctx context.Context, tx pgx.Tx, tables []*schema.Table, prepares bool) (wrong []error, err error) {
 	report := func(format string, args ...any) {
 		wrong = append(wrong, fmt.Errorf("postgres "+s.at+": "+format, args...))
 	}
@@ -60,7 +63,10 @@ func (s *Sink) check(ctx context.Context, tx pgx.Tx, tables []*schema.Table) (wr
 	err = tx.QueryRow(ctx, "SELECT has_schema_privilege(oid, 'USAGE'), has_schema_privilege(oid, 'CREATE') FROM pg_catalog.pg_namespace WHERE nspname = $1", s.cfg.Schema).Scan(&mayUse, &mayAdd)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		if !mayCreate {
+		switch {
+		case !prepares:
+			report("the schema %s is missing, "+byHand, schemaName)
+		case !mayCreate:
 			report("the schema %s is missing, and the role may not make it; run: CREATE SCHEMA %s AUTHORIZATION %s", schemaName, schemaName, role)
 		}
 		mayAdd = true // The schema will be its own.
@@ -80,14 +86,20 @@ func (s *Sink) check(ctx context.Context, tx pgx.Tx, tables []*schema.Table) (wr
 			return nil, s.describe(err)
 		}
 		if found == nil {
-			if !mayAdd {
+			switch {
+			case !prepares:
+				report("the table %s is missing, "+byHand, t.target)
+			case !mayAdd:
 				report("the table %s is missing, and the role may not make it; run: GRANT CREATE ON SCHEMA %s TO %s", t.target, schemaName, role)
 			}
 			continue
 		}
 		wrong = append(wrong, t.differences(found)...)
 		for _, c := range t.missing(found) {
-			if !found.owned {
+			switch {
+			case !prepares:
+				report("column %s of table %s is missing; run: ALTER TABLE %s ADD COLUMN %s", c.name, t.target, t.target, c.definition())
+			case !found.owned:
 				report("column %s of table %s is missing, and only the table's owner can add it; run: ALTER TABLE %s ADD COLUMN %s", c.name, t.target, t.target, c.definition())
 			}
 		}
@@ -110,4 +122,12 @@ func (t *table) withheld(r *relation) (rights []string) {
 		rights = append(rights, "UPDATE")
 	}
 	return rights
+}
+
+// Server returns the server's version and its clock.
+func (s *Sink) Server(ctx context.Context) (version string, clock time.Time, err error) {
+	if err := s.pool.QueryRow(ctx, "SELECT current_setting('server_version'), clock_timestamp()").Scan(&version, &clock); err != nil {
+		return "", time.Time{}, s.describe(err)
+	}
+	return version, clock, nil
 }

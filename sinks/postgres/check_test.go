@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"loyaltyhouse/sinks/postgres"
 	"loyaltyhouse/sinks/sinktest"
@@ -13,10 +14,35 @@ import (
 func TestCheckOfAnEmptyDatabase(t *testing.T) {
 	cfg := newConfig(t)
 	sink, conn := openSink(t, cfg), connect(t, cfg)
-	if err := sink.Check(t.Context(), sinktest.Tables(t)); err != nil {
+	if err := sink.Check(t.Context(), sinktest.Tables(t), true); err != nil {
 		t.Errorf("a role that may make everything: %v", err)
 	}
 	expect(t, conn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'loyalty'", "0")
+}
+
+// What Prepare would make is told where it is not called.
+func TestCheckWithoutPrepare(t *testing.T) {
+	cfg := newConfig(t)
+	sink, conn := openSink(t, cfg), connect(t, cfg)
+	const off = ", and migrate_on_start is off; make it, or set migrate_on_start to true for one start"
+	expectAll := func(want ...string) {
+		t.Helper()
+		got := says(sink.Check(t.Context(), sinktest.Tables(t), false))
+		for _, line := range want {
+			if !strings.Contains(got, line) {
+				t.Errorf("Check returns\n%s\nwant %s", got, line)
+			}
+		}
+	}
+	expectAll(`the schema "loyalty" is missing`+off, `the table "loyalty"."fact_points" is missing`+off)
+	if err := sink.Prepare(t.Context(), sinktest.Tables(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Check(t.Context(), sinktest.Tables(t), false); err != nil {
+		t.Errorf("after Prepare: %v", err)
+	}
+	execute(t, conn, "ALTER TABLE loyalty.fact_points DROP points_balance CASCADE")
+	expectAll(`column points_balance of table "loyalty"."fact_points" is missing; run: ALTER TABLE "loyalty"."fact_points" ADD COLUMN "points_balance" bigint`)
 }
 
 // Each thing that is wrong is told with the statement that mends it, and all at
@@ -54,7 +80,7 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 			for _, statement := range test.statements {
 				execute(t, conn, strings.ReplaceAll(statement, "{}", cfg.Username))
 			}
-			err := openSink(t, cfg).Check(t.Context(), sinktest.Tables(t))
+			err := openSink(t, cfg).Check(t.Context(), sinktest.Tables(t), true)
 			for _, want := range test.want {
 				if want = strings.ReplaceAll(want, "{}", cfg.Username); !strings.Contains(says(err), want) {
 					t.Errorf("Check returns %v, want %s", err, want)
@@ -69,7 +95,7 @@ func TestCheckOfTablesOfSomebodyElse(t *testing.T) {
 	conn := connect(t, cfg)
 	execute(t, conn, "DROP VIEW loyalty.points", "ALTER TABLE loyalty.fact_points OWNER TO postgres", "ALTER TABLE loyalty.fact_points DROP points_balance",
 		"ALTER TABLE loyalty.raw_webhooks OWNER TO postgres", "GRANT SELECT ON loyalty.raw_webhooks TO "+cfg.Username)
-	got := says(openSink(t, cfg).Check(t.Context(), sinktest.Tables(t)))
+	got := says(openSink(t, cfg).Check(t.Context(), sinktest.Tables(t), true))
 	for _, want := range []string{
 		`run: ALTER TABLE "loyalty"."fact_points" ADD COLUMN "points_balance" bigint`,
 		`run: GRANT INSERT, SELECT, UPDATE ON "loyalty"."fact_points" TO ` + cfg.Username,
@@ -84,15 +110,22 @@ func TestCheckOfTablesOfSomebodyElse(t *testing.T) {
 func TestCheckOfAnotherEncoding(t *testing.T) {
 	cfg := newConfig(t, "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
 	sink := openSink(t, cfg)
-	if err := sink.Check(t.Context(), sinktest.Tables(t)); !strings.Contains(says(err), "the database is encoded in LATIN1") {
+	if err := sink.Check(t.Context(), sinktest.Tables(t), true); !strings.Contains(says(err), "the database is encoded in LATIN1") {
 		t.Errorf("Check returns %v", err)
+	}
+}
+
+func TestServer(t *testing.T) {
+	version, clock, err := openSink(t, newConfig(t)).Server(t.Context())
+	if err != nil || version == "" || time.Since(clock).Abs() > time.Minute {
+		t.Errorf("Server returns %q, %s, %v", version, clock, err)
 	}
 }
 
 func TestCheckOfAServerThatIsAway(t *testing.T) {
 	cfg := postgres.DefaultConfig()
 	cfg.Port = 1
-	if err := openSink(t, cfg).Check(t.Context(), sinktest.Tables(t)); !strings.Contains(says(err), "postgres 127.0.0.1:1/loyalty: ") {
+	if err := openSink(t, cfg).Check(t.Context(), sinktest.Tables(t), true); !strings.Contains(says(err), "postgres 127.0.0.1:1/loyalty: ") {
 		t.Errorf("Check returns %v", err)
 	}
 }

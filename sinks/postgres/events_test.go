@@ -252,7 +252,7 @@ func TestChosenColumns(t *testing.T) {
 		table := chosen("without_"+without, columns...)
 		want := "postgres: table without_" + without + ": without the column " + without
 		for _, err := range []error{
-			sink.Prepare(t.Context(), []*schema.Table{table}), sink.Check(t.Context(), []*schema.Table{table}),
+			sink.Prepare(t.Context(), []*schema.Table{table}), sink.Check(t.Context(), []*schema.Table{table}, true),
 			sink.Write(t.Context(), numbered(table, 0, 1)),
 		} {
 			if _, permanent := sinks.IsPermanent(err); permanent || !strings.HasPrefix(says(err), want) {

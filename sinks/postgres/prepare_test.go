@@ -158,7 +158,7 @@ WHERE c.relnamespace = 'loyalty'::regnamespace AND c.relkind = 'r' AND a.attnum 
 	if err := sink.Prepare(t.Context(), sinktest.Tables(t)); err != nil {
 		t.Errorf("of a role that may only write: %v", err)
 	}
-	if err := sink.Check(t.Context(), sinktest.Tables(t)); err != nil {
+	if err := sink.Check(t.Context(), sinktest.Tables(t), true); err != nil {
 		t.Errorf("of a role that may only write: %v", err)
 	}
 	for _, table := range sinktest.Tables(t) {
@@ -217,7 +217,7 @@ func TestTablesThatDiffer(t *testing.T) {
 				t.Errorf("Prepare returns %v, want %s", err, test.want)
 			}
 			expect(t, conn, "SELECT count(*) FROM pg_tables WHERE tablename = 'raw_webhooks'", "0")
-			if err := sink.Check(t.Context(), tables); !strings.Contains(says(err), test.want) && name != "a table for the view" {
+			if err := sink.Check(t.Context(), tables, true); !strings.Contains(says(err), test.want) && name != "a table for the view" {
 				t.Errorf("Check returns %v, want %s", err, test.want)
 			}
 		})
@@ -235,7 +235,7 @@ func TestTablesThatDifferAndMay(t *testing.T) {
 	if err := sink.Prepare(t.Context(), sinktest.Tables(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := sink.Check(t.Context(), sinktest.Tables(t)); err != nil {
+	if err := sink.Check(t.Context(), sinktest.Tables(t), true); err != nil {
 		t.Fatal(err)
 	}
 	write(t, sink, numbered(factTable(t, "points"), 0, 3))

@@ -273,6 +273,13 @@ func obeysContext(t *testing.T, h Harness) {
 			case <-time.After(patience):
 				t.Fatal("Write goes on after its context has ended")
 			}
+			asking, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			begin := time.Now()
+			_ = sink.Ping(asking) // Some destinations cannot be told from those that answer.
+			if took := time.Since(begin); took > 3*time.Second {
+				t.Errorf("Ping goes on for %s after its context has ended", took)
+			}
 		})
 	}
 }
