@@ -93,27 +93,38 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 // A process that is killed in the middle of a migration leaves a mark. The next
 // one begins that migration again, whichever way it goes.
 func TestMigrationThatStoppedHalfWay(t *testing.T) {
-	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 10} {
-		cfg := newMigrated(t)
-		m := newMigrator(t, cfg)
-		defer func() { _ = m.Close() }()
-		stop := func() {
-			execute(t, connect(t), fmt.Sprintf("INSERT INTO %s.schema_migrations (version, dirty, sequence) VALUES (%d, 1, %d)", cfg.Database, version, time.Now().UnixNano()))
-			if got, dirty, err := m.Status(); int(got) != version || !dirty || err != nil {
-				t.Errorf("the status is version %d, dirty %v, error %v; want version %d, dirty", got, dirty, err, version)
-			}
+	stop := func(cfg clickhouse.Config, m *clickhouse.Migrator, version int) {
+		t.Helper()
+		execute(t, connect(t), fmt.Sprintf("INSERT INTO %s.schema_migrations (version, dirty, sequence) VALUES (%d, 1, %d)", cfg.Database, version, time.Now().UnixNano()))
+		if got, dirty, err := m.Status(); int(got) != version || !dirty || err != nil {
+			t.Errorf("the status is version %d, dirty %v, error %v; want version %d, dirty", got, dirty, err, version)
 		}
-		stop()
-		if _, _, err := m.Up(t.Context()); err != nil {
-			t.Error(err)
-		}
-		expectStatus(t, m, m.Newest())
-		stop()
-		if err := m.Down(); err != nil {
-			t.Error(err)
-		}
-		expectStatus(t, m, 0)
 	}
+	upwards := newMigrated(t)
+	up := newMigrator(t, upwards)
+	defer func() { _ = up.Close() }()
+	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 10} {
+		stop(upwards, up, version)
+		if _, _, err := up.Up(t.Context()); err != nil {
+			t.Error(err)
+		}
+		expectStatus(t, up, newest)
+
+		downwards := newWarehouse(t)
+		down := newMigrator(t, downwards)
+		stop(downwards, down, version)
+		if err := down.Down(); err != nil {
+			t.Error(err)
+		}
+		expectStatus(t, down, 0)
+		if err := down.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := up.Down(); err != nil {
+		t.Error(err)
+	}
+	expectStatus(t, up, 0)
 }
 
 func TestServerIsAway(t *testing.T) {

@@ -75,8 +75,8 @@ function cell(input: Input, t: Table, f: Field, row: number, index: number, rang
   const link = f.config.links?.[0];
   const label: Node =
     link && raw !== null && raw !== ""
-      ? h("a", { href: input.href(link, { raw: String(raw), text, row: rowOf(t, row) }), title: link.title }, text)
-      : document.createTextNode(text);
+      ? h("a", { href: input.href(link, { raw: String(raw), text, row: rowOf(t, row) }), title: link.title }, breakable(text))
+      : breakable(text);
 
   if (type === "gauge" && number !== null) {
     const bar = h("i", { class: "bar" });
@@ -93,6 +93,13 @@ function cell(input: Input, t: Table, f: Field, row: number, index: number, rang
     td.style.color = background.startsWith("#") ? readable(background) : fade(background, 1);
   }
   return td;
+}
+
+// breakable lets a name go on in the next line after a slash or an underscore.
+function breakable(text: string): Node {
+  const parts = text.split(/(?<=[/_])/);
+  if (parts.length === 1) return document.createTextNode(text);
+  return h("span", { class: "breakable" }, ...parts.flatMap((part, i) => (i > 0 ? [h("wbr"), part] : [part])));
 }
 
 const rowOf = (t: Table, row: number) =>
