@@ -87,7 +87,7 @@ bench: ## Run the benchmarks, the pipeline's last; with BENCH_COUNT of 6 or more
 	@if [ $(BENCH_COUNT) -gt 1 ]; then $(BENCHSTAT) bench/latest.txt; fi
 
 .PHONY: chaos
-chaos: ## Kill, stop and cut off every part under load for CHAOS_TIME, then reconcile; KAFKA=real for Apache Kafka
+chaos: ## Kill, stop and cut off every part under load for CHAOS_TIME, then reconcile; needs postgresql; KAFKA=real for Apache Kafka
 	go run ./connector/chaos --time $(CHAOS_TIME) --kafka $(KAFKA)
 
 .PHONY: model
@@ -105,4 +105,4 @@ test-kafka: ## Run the tests against Apache Kafka; needs Java 17 and Maven
 .PHONY: test-postgres
 test-postgres: ## Run the tests against PostgreSQL; needs Debian's package postgresql
 	go test -race -tags postgres -count=1 -timeout 20m ./sinks/postgres/...
-	go test -race -tags postgres -count=1 -timeout 20m -run Postgres ./connector
+	go test -race -tags postgres -count=1 -timeout 20m -run 'Postgres|Application' ./connector ./connector/chaos

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -238,12 +239,10 @@ func TestExampleLakeS3(t *testing.T) {
 	store := httptest.NewServer(gofakes3.New(backend).Server())
 	t.Cleanup(store.Close)
 	w, variables := servers(t)
-	for name, value := range map[string]string{
+	maps.Copy(variables, map[string]string{
 		"LAKE_BUCKET": bucket, "LAKE_REGION": "us-east-1", "LAKE_ENDPOINT": store.URL, "LAKE_PATH_STYLE": "true",
 		"LAKE_ACCESS_KEY_ID": "key", "LAKE_SECRET_ACCESS_KEY": "secret", "LAKE_DELAY": "500ms",
-	} {
-		variables[name] = value
-	}
+	})
 	e := startExample(t, "lake-s3.yaml", variables)
 	e.play(t, w.address, 83)
 	e.inLake(w.warehouse, func(table string) string {

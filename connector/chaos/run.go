@@ -203,7 +203,7 @@ sinks:
   - name: %s
     # Every file is synced, and a directory for each simulated day would take too many.
     files: {local: {directory: "%s"}, partition_by: [shop]}
-    batch: {max_age: 3s}
+    batch: {max_age: 1s}
     retry: {max_interval: 2s}
   - name: %s
     postgres: %s
