@@ -39,7 +39,7 @@ func trust() board {
 					"SELECT count() AS deliveries",
 					"FROM loyalty.raw_webhooks", inReceived)),
 				number(5, "Resends", "Deliveries of the selected time beyond the first of each event in it. The views count each event once.", whole, blue, asTable(
-					"SELECT count() - uniqExact(event_id) AS resends",
+					"SELECT count() - "+events+" AS resends",
 					"FROM loyalty.raw_webhooks", inReceived)),
 			},
 			{
@@ -138,7 +138,7 @@ func trust() board {
 					"SELECT",
 					"  "+bucket("received_at")+" AS time,",
 					"  count() AS \"Deliveries\",",
-					"  uniqExact(event_id) AS \"Events\"",
+					"  "+events+" AS \"Events\"",
 					"FROM loyalty.raw_webhooks", inReceived,
 					"GROUP BY time",
 					"ORDER BY time")), "Deliveries", blue, "Events", green),
@@ -146,7 +146,7 @@ func trust() board {
 					"SELECT",
 					"  if(topic = '', 'not told', topic) AS \"Topic\",",
 					"  count() AS \"Deliveries\",",
-					"  uniqExact(event_id) AS \"Events\"",
+					"  "+events+" AS \"Events\"",
 					"FROM loyalty.raw_webhooks", inReceived,
 					"GROUP BY \"Topic\"",
 					"ORDER BY \"Deliveries\" DESC",

@@ -72,10 +72,18 @@ func (w *warehouse) exec(ctx context.Context, statements ...string) error {
 	return nil
 }
 
-// refresh computes the views anew that hold what another one said.
+// refresh computes the views anew that hold what another one said, where that has
+// not been done, and keeps them as they are.
 func (w *warehouse) refresh(ctx context.Context) error {
+	if err := w.exec(ctx, "SYSTEM STOP VIEWS"); err != nil {
+		return err
+	}
+	var filled uint64
+	if err := w.conn.QueryRow(ctx, "SELECT count() FROM "+w.cfg.Database+".reconciliation_cached").Scan(&filled); err != nil || filled > 0 {
+		return err
+	}
 	begin := time.Now()
-	err := clickhouse.Refresh(ctx, w.conn, w.cfg.Database)
+	err := errors.Join(w.exec(ctx, "SYSTEM START VIEWS"), clickhouse.Refresh(ctx, w.conn, w.cfg.Database), w.exec(ctx, "SYSTEM STOP VIEWS"))
 	fmt.Fprintf(os.Stderr, "refreshed the views named *_cached in %s\n", time.Since(begin).Round(time.Second))
 	return err
 }

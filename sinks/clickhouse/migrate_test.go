@@ -16,7 +16,7 @@ import (
 	"loyaltyhouse/sinks/sinktest"
 )
 
-const newest = 8
+const newest = 9
 
 func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 	cfg := newConfig(t)
@@ -93,7 +93,7 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 // A process that is killed in the middle of a migration leaves a mark. The next
 // one begins that migration again, whichever way it goes.
 func TestMigrationThatStoppedHalfWay(t *testing.T) {
-	for _, version := range []int{1, 2, 4, 5, 6, 7, 8} {
+	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 9} {
 		cfg := newWarehouse(t)
 		m := newMigrator(t, cfg)
 		defer func() { _ = m.Close() }()
