@@ -103,11 +103,8 @@ func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 			return before, before, fmt.Errorf("migrations: %w", err)
 		}
 	}
-	if err := m.migrate.Up(); err != nil && !errors.Is(err, migrate.ErrNoChange) {
-		return before, before, fmt.Errorf("migrations: %w", err)
-	}
-	if after, _, err = m.Status(); err != nil {
-		return before, 0, err
+	if after, err = m.toNewest(); err != nil {
+		return before, before, err
 	}
 	conn, err := Connect(m.cfg)
 	if err != nil {
@@ -115,6 +112,21 @@ func (m *Migrator) Up(ctx context.Context) (before, after uint, err error) {
 	}
 	defer conn.Close() //nolint:errcheck // Nothing is in flight.
 	return before, after, errors.Join(m.setTTL(ctx, conn), m.setRefresh(ctx, conn))
+}
+
+// toNewest runs the migrations one by one. Of those that it is to run together, the
+// library reads the next ones ahead, and for ever waits to hand them over when one
+// fails.
+func (m *Migrator) toNewest() (uint, error) {
+	for {
+		version, dirty, err := m.Status()
+		if err != nil || version == m.Newest() && !dirty {
+			return version, err
+		}
+		if err := m.migrate.Steps(1); err != nil {
+			return version, fmt.Errorf("migrations: %w", err)
+		}
+	}
 }
 
 // Down drops every table and view, with all their data.
