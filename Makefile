@@ -10,6 +10,7 @@ FUZZ_TIME ?= 30s
 BENCH_COUNT ?= 1
 CHAOS_TIME ?= 60s
 KAFKA ?= embedded
+MEASURE_POINTS ?= 20000000
 RELEASE ?= dev
 export DATA_DIR CONFIG SHOPLINE_APP_SECRETS DEMO_EXIT
 
@@ -56,6 +57,10 @@ test-browser: build ## Test the dashboards in a browser; needs chromium
 .PHONY: screenshots
 screenshots: build ## Write docs/screenshots anew; needs chromium
 	go run ./dashboards/screenshots
+
+.PHONY: measure
+measure: ## Ask every panel and view of 20 million events of points what it costs; MEASURE_POINTS for fewer
+	go run ./dashboards/measure --dir $(DATA_DIR)/measure --points $(MEASURE_POINTS)
 
 .PHONY: lint
 lint: ## Run the linters

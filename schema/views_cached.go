@@ -15,6 +15,11 @@ var cachedNames = []string{
 	"customer_consents", "points_gaps", "store_credit_gaps", "gift_card_gaps", "reconciliation",
 }
 
+// cachedNotes say more of some of them.
+var cachedNotes = map[string]string{
+	"reconciliation": " The gaps are those of points_gaps_cached, store_credit_gaps_cached and gift_card_gaps_cached, as of their refresh.",
+}
+
 var cachedViews = cacheViews(slices.Concat(ledgerViews, customerViews, gapViews))
 
 func cacheViews(live []View) []View {
@@ -24,7 +29,7 @@ func cacheViews(live []View) []View {
 			if v.Name == name {
 				all = append(all, View{
 					Name: v.Name + cachedSuffix,
-					Doc:  "What " + v.Name + " said at refreshed_at, for pictures that are drawn often. " + v.Doc,
+					Doc:  "What " + v.Name + " said at refreshed_at, for pictures that are drawn often. " + v.Doc + cachedNotes[name],
 					Columns: append(slices.Clone(v.Columns), ViewColumn{
 						"refreshed_at", "DateTime64(3, 'UTC')", "When the view was asked. It is asked anew after the sink's refresh_interval.",
 					}),

@@ -30,7 +30,7 @@ func storeCredits() board {
 					"SELECT -sumIf(balance_delta_cents, balance_delta_cents < 0) / nullIf(sumIf(balance_delta_cents, balance_delta_cents > 0), 0) AS rate",
 					"FROM loyalty.store_credits", inCredits)),
 				number(5, "Customers", "Customers whose store credits changed in the selected time. A customer of two shops counts twice.", whole, blue, asTable(
-					"SELECT uniqExact(shop_id, buyer_id) AS customers",
+					"SELECT "+customers+" AS customers",
 					"FROM loyalty.store_credits", inCredits)),
 			},
 			{
@@ -58,7 +58,7 @@ func storeCredits() board {
 					"SELECT",
 					"  update_reason AS \"Reason\",",
 					"  count() AS \"Events\",",
-					"  uniqExact(shop_id, buyer_id) AS \"Customers\",",
+					"  "+customers+" AS \"Customers\",",
 					"  sumIf(balance_delta_cents, balance_delta_cents > 0) / 100 AS \"Issued\",",
 					"  -sumIf(balance_delta_cents, balance_delta_cents < 0) / 100 AS \"Used\",",
 					"  sum(balance_delta_cents) / 100 AS \"Net\"",

@@ -88,11 +88,11 @@ func customersAndConsent() board {
 					"SELECT count() AS customers",
 					"FROM loyalty.customer_consents_cached", where("channel = 'email'", inShop))),
 				number(5, "New customers", "Customers whose account was created in the selected time, of those of whom an update has come since.", whole, green, asTable(
-					"SELECT uniqExact(shop_id, customer_id) AS customers",
+					"SELECT "+profiles+" AS customers",
 					"FROM loyalty.customer_changes",
 					where("updated_at >= $__fromTime_ms", "$__timeFilter_ms(created_at)", inShop))),
 				number(4, "Customers updated", "Customers of whom an update came with a time in the selected time. Resends count once.", whole, blue, asTable(
-					"SELECT uniqExact(shop_id, customer_id) AS customers",
+					"SELECT "+profiles+" AS customers",
 					"FROM loyalty.customer_changes", where(inTime, inShop))),
 				dial(5, "Subscribed to e-mail", "The share of all customers who are subscribed to e-mail now, whatever the selected time. Refreshed every few minutes.", green, subscribed("email")),
 				dial(5, "Subscribed to SMS", "The share of all customers who are subscribed to SMS now, whatever the selected time. Refreshed every few minutes.", green, subscribed("sms")),
@@ -102,7 +102,7 @@ func customersAndConsent() board {
 					withStep,
 					"SELECT",
 					"  "+bucket("assumeNotNull(created_at)")+" AS time,",
-					"  uniqExact(shop_id, customer_id) AS \"New customers\"",
+					"  "+profiles+" AS \"New customers\"",
 					"FROM loyalty.customer_changes",
 					where("updated_at >= $__fromTime_ms", "$__timeFilter_ms(created_at)", inShop),
 					"GROUP BY time",
@@ -110,7 +110,7 @@ func customersAndConsent() board {
 				categories(8, 9, "New customers per month", "Accounts by the month of their creation in the selected time zone, of customers of whom an update has come since.", whole, green, asTable(
 					"SELECT",
 					"  formatDateTime(assumeNotNull(created_at), '%Y-%m', ${tz:sqlstring}) AS \"Month\",",
-					"  uniqExact(shop_id, customer_id) AS \"New customers\"",
+					"  "+profiles+" AS \"New customers\"",
 					"FROM loyalty.customer_changes",
 					where("updated_at >= $__fromTime_ms", "$__timeFilter_ms(created_at)", inShop),
 					"GROUP BY \"Month\"",

@@ -36,7 +36,7 @@ func giftCards() board {
 					"SELECT "+disabled+" AS disabled",
 					"FROM loyalty.gift_cards", inCards)),
 				number(4, "Cards used", "Cards whose balance changed in the selected time.", whole, blue, asTable(
-					"SELECT uniqExact(shop_id, gift_card_code) AS cards",
+					"SELECT "+cards+" AS cards",
 					"FROM loyalty.gift_cards", inCards)),
 			},
 			{

@@ -67,4 +67,23 @@ DROP VIEW IF EXISTS reconciliation_cached;
 CREATE MATERIALIZED VIEW reconciliation_cached
 REFRESH AFTER 300 SECOND
 ENGINE = MergeTree ORDER BY (shop_id, day, ledger)
-AS SELECT *, now64(3, 'UTC') AS refreshed_at FROM reconciliation;
+AS SELECT shop_id, day, ledger, sum(found.events) AS events, sum(found.gaps) AS gaps, sum(found.unexplained) AS unexplained, now64(3, 'UTC') AS refreshed_at
+FROM
+(
+    SELECT shop_id, toDate(updated_at) AS day, ledger, count() AS events, 0 AS gaps, 0::Int64 AS unexplained
+    FROM ledger_events
+    GROUP BY shop_id, day, ledger
+    UNION ALL
+    SELECT shop_id, toDate(updated_at) AS day, toLowCardinality('points'), 0, count(), sum(toInt64(abs(g.unexplained)))
+    FROM points_gaps_cached AS g
+    GROUP BY shop_id, day
+    UNION ALL
+    SELECT shop_id, toDate(updated_at) AS day, toLowCardinality('store_credits'), 0, count(), sum(toInt64(abs(g.unexplained_cents)))
+    FROM store_credit_gaps_cached AS g
+    GROUP BY shop_id, day
+    UNION ALL
+    SELECT shop_id, toDate(updated_at) AS day, toLowCardinality('gift_cards'), 0, count(), sum(toInt64(abs(g.unexplained_cents)))
+    FROM gift_card_gaps_cached AS g
+    GROUP BY shop_id, day
+) AS found
+GROUP BY shop_id, day, ledger;

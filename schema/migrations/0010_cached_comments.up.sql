@@ -213,4 +213,23 @@ REFRESH AFTER 300 SECOND
     refreshed_at DateTime64(3, 'UTC') COMMENT 'When the view was asked. It is asked anew after the sink\'s refresh_interval.'
 )
 ENGINE = MergeTree ORDER BY (shop_id, day, ledger)
-AS SELECT *, now64(3, 'UTC') AS refreshed_at FROM reconciliation;
+AS SELECT shop_id, day, ledger, sum(found.events) AS events, sum(found.gaps) AS gaps, sum(found.unexplained) AS unexplained, now64(3, 'UTC') AS refreshed_at
+FROM
+(
+    SELECT shop_id, toDate(updated_at) AS day, ledger, count() AS events, 0 AS gaps, 0::Int64 AS unexplained
+    FROM ledger_events
+    GROUP BY shop_id, day, ledger
+    UNION ALL
+    SELECT shop_id, toDate(updated_at) AS day, toLowCardinality('points'), 0, count(), sum(toInt64(abs(g.unexplained)))
+    FROM points_gaps_cached AS g
+    GROUP BY shop_id, day
+    UNION ALL
+    SELECT shop_id, toDate(updated_at) AS day, toLowCardinality('store_credits'), 0, count(), sum(toInt64(abs(g.unexplained_cents)))
+    FROM store_credit_gaps_cached AS g
+    GROUP BY shop_id, day
+    UNION ALL
+    SELECT shop_id, toDate(updated_at) AS day, toLowCardinality('gift_cards'), 0, count(), sum(toInt64(abs(g.unexplained_cents)))
+    FROM gift_card_gaps_cached AS g
+    GROUP BY shop_id, day
+) AS found
+GROUP BY shop_id, day, ledger;

@@ -103,7 +103,7 @@ func TestMigrationThatStoppedHalfWay(t *testing.T) {
 	upwards := newMigrated(t)
 	up := newMigrator(t, upwards)
 	defer func() { _ = up.Close() }()
-	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 10} {
+	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 9, 10} {
 		stop(upwards, up, version)
 		if _, _, err := up.Up(t.Context()); err != nil {
 			t.Error(err)
