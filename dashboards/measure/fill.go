@@ -68,7 +68,7 @@ func (w *warehouse) fill(ctx context.Context, points int) error {
 	if err := w.conn.QueryRow(ctx, "SELECT uniqExact(event_id) FROM "+seed+".fact_points").Scan(&sown); err != nil {
 		return err
 	}
-	copies := max(1, (points+int(sown)/2)/int(sown)) //nolint:gosec // Some hundred thousand.
+	copies := max(1, (points+int(sown)/2)/int(sown))
 	for _, t := range tables(nil) {
 		if err := w.multiply(ctx, t, copies); err != nil {
 			return err

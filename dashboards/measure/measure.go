@@ -134,7 +134,7 @@ func (w *warehouse) askOne(ctx context.Context, sql string) (c cost, err error) 
 	begin := time.Now()
 	rows, err := w.conn.Query(ctx, sql)
 	if err == nil {
-		for rows.Next() { //nolint:revive // All that an answer takes is to be read.
+		for rows.Next() {
 		}
 		err = errors.Join(rows.Err(), rows.Close())
 	}

@@ -412,8 +412,8 @@ func TestReconciliationAndFreshness(t *testing.T) {
 			received(l.table, l.row(8, "1", "c", change{5, 1, told(1), "a"}), now))
 	}
 	for i := range want {
-		if strings.HasPrefix(want[i], "1, ") {
-			ledger, _, _ := strings.Cut(strings.TrimPrefix(want[i], "1, "), ",")
+		if rest, ok := strings.CutPrefix(want[i], "1, "); ok {
+			ledger, _, _ := strings.Cut(rest, ",")
 			want[i] = fmt.Sprintf("1, %s, %d, %d", ledger, now-day, now-3*day)
 		}
 	}
