@@ -21,8 +21,9 @@ const (
 // examineKafka looks at brokers and topics, at what each sink has not got yet, and
 // at what came last.
 func (e *examination) examineKafka(ctx context.Context, now time.Time) []finding {
-	all := gatherTopics(e.surveyKafka(ctx))
-	if slices.ContainsFunc(all, func(f finding) bool { return f.State == broken }) {
+	all, answers := e.surveyKafka(ctx)
+	all = gatherTopics(all)
+	if !answers {
 		return all // What follows would only fail for the same reason.
 	}
 	for _, s := range e.sinks {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 
 	"loyaltyhouse/config"
 	"loyaltyhouse/connector/deliver"
@@ -106,8 +105,8 @@ func (e *examination) topics() (names []string) {
 // connections are the probes of everything that the connector connects to.
 func (e *examination) connections() []probe {
 	probes := []probe{{subject: "kafka", run: func(ctx context.Context) []finding {
-		all := e.surveyKafka(ctx)
-		if slices.ContainsFunc(all, func(f finding) bool { return f.State == broken }) {
+		all, answers := e.surveyKafka(ctx)
+		if !answers {
 			return all // What follows would only fail for the same reason.
 		}
 		for _, s := range e.sinks {
@@ -126,8 +125,9 @@ func (e *examination) connections() []probe {
 // topicPart begins the part of a topic.
 const topicPart = "topic "
 
-// surveyKafka looks at the brokers and at the topics.
-func (e *examination) surveyKafka(ctx context.Context) (all []finding) {
+// surveyKafka looks at the brokers and at the topics. Answers tells that a broker
+// told of the topics.
+func (e *examination) surveyKafka(ctx context.Context) (all []finding, answers bool) {
 	survey, err := e.kafka.Survey(ctx, e.topics())
 	for _, b := range survey.Brokers {
 		part := "kafka " + b.Address
@@ -156,10 +156,11 @@ func (e *examination) surveyKafka(ctx context.Context) (all []finding) {
 			all = append(all, finef(part, "partitions %d, replicas %d, in sync %d", t.Partitions, t.Replicas, t.InSync))
 		}
 	}
-	if err != nil && len(survey.Topics) > 0 {
+	answers = len(survey.Topics) > 0
+	if err != nil && answers {
 		all = append(all, found("kafka", broken, err)...)
 	}
-	return all
+	return all, answers
 }
 
 // lags returns how far a sink's consumer group is behind in each of its topics.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -39,16 +40,17 @@ var _ sinks.Checker = (*Sink)(nil)
 func (s *Sink) Check(ctx context.Context, tables []*schema.Table, prepares bool) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
-	var wrong []error
-	servers := map[string]string{} // an address by its server's id
-	for _, address := range s.cfg.Addresses {
-		found, id, err := s.checkAddress(ctx, address, tables, prepares)
-		wrong = append(wrong, append(found, err)...)
-		if id != "" {
-			servers[id] = address
-		}
+	wrong, ids := make([]error, len(s.cfg.Addresses)), make([]string, len(s.cfg.Addresses))
+	var checks sync.WaitGroup
+	for i, address := range s.cfg.Addresses {
+		checks.Go(func() {
+			found, id, err := s.checkAddress(ctx, address, tables, prepares)
+			wrong[i], ids[i] = errors.Join(append(found, err)...), id
+		})
 	}
-	if len(servers) > 1 {
+	checks.Wait()
+	slices.Sort(ids)
+	if servers := slices.Compact(slices.DeleteFunc(ids, func(id string) bool { return id == "" })); len(servers) > 1 {
 		wrong = append(wrong, fmt.Errorf("clickhouse %s: these are different servers with tables of their own, so that one batch could be written to one and the next to another; name one of them, or use replicated tables",
 			strings.Join(s.cfg.Addresses, ", ")))
 	}
