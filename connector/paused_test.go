@@ -41,8 +41,8 @@ func TestPausedSink(t *testing.T) {
 	// The one that is to be paused waits for ClickHouse nearly all of the time.
 	slow := s
 	slow.clickHouse = slowly(t, w.address, 200)
-	receiver, paused := s.startReceiver(t), slow.startSink(t)
-	awake := s.startSink(t)
+	receiver, awake := s.startReceiver(t), s.startSink(t) // It runs the migrations, which would take the slow one long.
+	paused := slow.startSink(t)
 	assigned := func(c *child) int { return len(c.series("loyaltyhouse_consumer_lag_records")) }
 	shared := func() bool { return assigned(paused) == 3*partitions && assigned(awake) == 3*partitions }
 	eventually(t, "both have half of the partitions", shared)
