@@ -66,7 +66,7 @@ func openExamination(ctx context.Context, cfg *config.Config) (_ *examination, e
 	e.closers = append(e.closers, func() error { e.kafka.Close(); return nil })
 	all := schema.Tables(e.contracts)
 	for _, c := range cfg.Sinks {
-		kind, err := openKind(c, log) //nolint:contextcheck // Opening a sink connects to nothing.
+		kind, err := openKind(c, log)
 		if err != nil {
 			return nil, fmt.Errorf("sink %s: %w", c.Name, err)
 		}
