@@ -148,15 +148,6 @@ FROM
     ) AS known
     GROUP BY shop_id, customer_id
 );
-CREATE OR REPLACE VIEW freshness AS
-SELECT shop_id, toLowCardinality('points') AS ledger, max(received_at) AS last_received_at, max(updated_at) AS last_updated_at FROM points GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('store_credits'), max(received_at), max(updated_at) FROM store_credits GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('gift_cards'), max(received_at), max(updated_at) FROM gift_cards GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('customer_changes'), max(received_at), max(updated_at) FROM customer_changes GROUP BY shop_id;
-ALTER TABLE raw_webhooks DROP INDEX IF EXISTS by_event;
 ALTER TABLE fact_customer_changes DROP INDEX IF EXISTS by_customer;
 ALTER TABLE fact_gift_cards DROP INDEX IF EXISTS by_buyer;
 ALTER TABLE fact_store_credits DROP INDEX IF EXISTS by_buyer;
