@@ -28,6 +28,7 @@ var example = regexp.MustCompile("(?s)```sql\n(.*?)\n```\n(?:\n```text\n.*?```\n
 // Every query of the page for analysts is answered as the page says, on the
 // history that it names.
 func TestAnalystsQuestions(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	file := embeddedConfig(t, p, t.TempDir())
 	end := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)

@@ -255,6 +255,7 @@ func TestSimulateCommand(t *testing.T) {
 // HTTP, and is what a generator of its own says. Kafka's deliveries are received
 // in the history's own time.
 func TestSimulateHistory(t *testing.T) {
+	t.Parallel()
 	p, dataDir := freePorts(t), t.TempDir()
 	file := embeddedConfig(t, p, dataDir)
 	end := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)

@@ -72,7 +72,7 @@ func (e *examination) examineLag(ctx context.Context, s examinedSink, now time.T
 	f := finef(part, "nothing")
 	if records > 0 && !oldest.IsZero() {
 		f = finef(part, "%d records, the oldest %s", records, age(now, oldest))
-		if now.Sub(oldest) > staleDelivery {
+		if now.Sub(oldest) > staleDelivery+s.cfg.Batch.MaxAge {
 			f.State, f.Advice = doubtful, "see that the service runs, and what it says of this sink; the records are kept meanwhile, for as long as the topics' retention"
 		}
 	}

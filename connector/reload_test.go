@@ -39,6 +39,7 @@ embedded:`, p.native)
 // sink comes, changes and goes. Every webhook is answered as it should be, and is
 // stored once.
 func TestReloadLosesNothing(t *testing.T) {
+	t.Parallel()
 	p, dataDir := freePorts(t), t.TempDir()
 	file := embeddedConfig(t, p, dataDir)
 	connector := startChild(t, "serve", "--config", file)
@@ -102,6 +103,7 @@ func TestReloadLosesNothing(t *testing.T) {
 // A faulty file is refused with its place and reason, and the one before it
 // stays in force. Mended, it is taken without a signal, because it is watched.
 func TestReloadRefusesWhatIsFaulty(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	file := embeddedConfig(t, p, t.TempDir())
 	replaceIn(t, file, "\nreceiver:", "\nreload_on_change: true\nreceiver:")

@@ -139,6 +139,7 @@ const tierBody = `{"customer":"c%d","member":"m%[1]d","points":%[1]d0,"updated_a
 // A person finds dead letters, looks at them, corrects the contract, retries them
 // and replays the rest.
 func TestDeadLettersAndReplay(t *testing.T) {
+	t.Parallel()
 	b := newTierBench(t)
 	b.send("tiers/changed", fmt.Sprintf(tierBody, 1))
 	b.send("tiers/changed", fmt.Sprintf(tierBody, 2))

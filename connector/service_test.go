@@ -99,6 +99,7 @@ func TestWebhooksBecomeRows(t *testing.T) {
 // Whatever was acknowledged is in the views, though the process is killed again
 // and again under load.
 func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
+	t.Parallel()
 	p, dataDir := freePorts(t), t.TempDir()
 	file := embeddedConfig(t, p, dataDir)
 	g := history(7, 2500)
@@ -181,16 +182,26 @@ func recordsOf(t *testing.T, dataDir, topic string) (n int64) {
 // SIGTERM under load: every answer was right, the end is orderly, and the next
 // start goes on.
 func TestShutdownUnderLoad(t *testing.T) {
+	t.Parallel()
 	p, dataDir := freePorts(t), t.TempDir()
 	file := embeddedConfig(t, p, dataDir)
 	g := history(8, 1000)
+	first := startProcess(t, "serve", "--config", file)
+	eventually(t, "the service is ready", func() bool { return len(notReady(t, p.adminURL("/readyz"))) == 0 })
+	taken := 0
+	underLoad := make(chan struct{})
+	next := func() (simulate.Delivery, bool) {
+		if taken++; taken == 100 {
+			close(underLoad)
+		}
+		return g.Next()
+	}
 	sent := make(chan error, 1)
 	go func() {
-		_, err := simulate.Send(t.Context(), senderTo(p), g.Next, nil)
+		_, err := simulate.Send(t.Context(), senderTo(p), next, nil)
 		sent <- err
 	}()
-	first := startProcess(t, "serve", "--config", file)
-	eventually(t, "the receiver is ready", func() bool { return len(notReady(t, p.adminURL("/readyz"))) == 0 })
+	<-underLoad
 	first.signal(syscall.SIGTERM)
 	if status := first.wait(); status != 0 {
 		t.Errorf("exit status after SIGTERM is %d, want 0; it printed:\n%s", status, first.output)
@@ -199,6 +210,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the service is ready again", func() bool { return len(notReady(t, p.adminURL("/readyz"))) == 0 })
 	reconciled(t, fmt.Sprintf("127.0.0.1:%d", p.native), g)
 	second.signal(os.Interrupt)
 	if status := second.wait(); status != 0 {
@@ -254,6 +266,7 @@ func TestBufferAway(t *testing.T) {
 // receive and sink run apart, against servers: here the broker and ClickHouse
 // of this process.
 func TestReceiveAndSinkApart(t *testing.T) {
+	t.Parallel()
 	cfg := embedded.DefaultConfig()
 	cfg.DataDir = t.TempDir()
 	cfg.ClickHouse.NativePort, cfg.ClickHouse.HTTPPort = 0, 0
@@ -333,6 +346,7 @@ func TestDemo(t *testing.T) {
 
 // A demo whose numbers differ ends with an error: here somebody deletes rows.
 func TestDemoNoticesLoss(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	s := startService(t, embeddedConfig(t, p, t.TempDir()))
 	g := history(11, 300)

@@ -67,7 +67,7 @@ var gapViews = []View{
 		Columns: []ViewColumn{
 			viewShop,
 			{"ledger", "LowCardinality(String)", "points, store_credits, gift_cards or customer_changes."},
-			{"last_received_at", "DateTime64(3, 'UTC')", "When the receiver read the latest delivery that counts, of events of the last 31 days if there are any."},
+			{"last_received_at", "DateTime64(3, 'UTC')", "When the receiver read the latest delivery that counts."},
 			{"last_updated_at", "DateTime64(3, 'UTC')", "Time of the latest event."},
 		},
 	},

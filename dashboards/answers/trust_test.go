@@ -165,18 +165,11 @@ func reconciliation(p *programme, c choice) answer {
 }
 
 // freshness is how long ago the latest event of each shop and ledger came, and how
-// long ago the latest was by its own time. Where there are events of the last 31 days
-// the others do not count.
+// long ago the latest was by its own time.
 func freshness(p *programme, c choice) answer {
 	type source struct{ shop, ledger string }
 	received, happened := map[source]time.Time{}, map[source]time.Time{}
-	since := p.now.AddDate(0, 0, -31)
 	hear := func(s source, came, at time.Time) {
-		if at.After(since) && !happened[s].After(since) {
-			received[s] = time.Time{}
-		} else if !at.After(since) && happened[s].After(since) {
-			return
-		}
 		if came.After(received[s]) {
 			received[s] = came
 		}

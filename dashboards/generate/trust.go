@@ -120,7 +120,7 @@ func trust() board {
 					"ORDER BY \"Letters\" DESC, stage, reason, \"Topic\"",
 					"LIMIT 100"),
 					barred("Letters", whole, red)),
-				rows(12, 10, "Freshness", "How long ago each shop's latest event of each ledger came, and how long ago it happened by its own time, whatever the selected time. Events of the last 31 days count, of a shop without any all others. Exact at this moment.", "Nothing has come.", asTable(
+				rows(12, 10, "Freshness", "How long ago each shop's latest event of each ledger came, and how long ago it happened by its own time, whatever the selected time. Exact at this moment.", "Nothing has come.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  ledger AS \"Ledger\",",

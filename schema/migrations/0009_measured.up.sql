@@ -114,62 +114,7 @@ FROM
     SETTINGS max_bytes_before_external_group_by = 400000000
 );
 
--- The same of the changes of all customers, and of all that is known of them.
-
-CREATE OR REPLACE VIEW customer_field_changes AS
-SELECT shop_id, customer_id, event_id, updated_at, previous_event_id, previous_at, toLowCardinality(field) AS field, old_value, new_value
-FROM
-(
-    SELECT
-        shop_id, customer_id, event_id, updated_at, present,
-        count() OVER before AS updates_before,
-        any(event_id) OVER before AS previous_event_id,
-        any(updated_at) OVER before AS previous_at,
-        any(present) OVER before AS past
-    FROM
-    (
-        SELECT shop_id, customer_id, event_id, updated_at, received_at, [
-            ifNull(toString(accepts_marketing), ''), ifNull(toString(accepts_marketing_updated_at), ''),
-            ifNull(toString(accepts_mobile_marketing), ''), ifNull(toString(accepts_mobile_marketing_updated_at), ''), toString(`addresses.address1`),
-            toString(`addresses.address2`), toString(`addresses.city`), toString(`addresses.company`), toString(`addresses.country`),
-            toString(`addresses.country_code`), toString(`addresses.customer_id`), toString(`addresses.default`), toString(`addresses.first_name`),
-            toString(`addresses.id`), toString(`addresses.last_name`), toString(`addresses.phone`), toString(`addresses.province`),
-            toString(`addresses.province_code`), toString(`addresses.zip`), asid, ifNull(toString(birthday), ''), ifNull(toString(created_at), ''),
-            toString(currency), default_address_address1, default_address_address2, default_address_city, default_address_company,
-            default_address_country, toString(default_address_country_code), default_address_customer_id,
-            ifNull(toString(default_address_default), ''), default_address_first_name, default_address_id, default_address_last_name,
-            default_address_phone, default_address_province, toString(default_address_province_code), default_address_zip, email,
-            email_marketing_consent_consent_collected_from, ifNull(toString(email_marketing_consent_consent_updated_at), ''),
-            ifNull(toString(email_marketing_consent_opt_in_level), ''), ifNull(toString(email_marketing_consent_state), ''),
-            ifNull(toString(email_subscribe_flag), ''), first_name, toString(gender), toString(language), last_name, last_order_id,
-            ifNull(toString(mobile_subscribe_flag), ''), multipass_identifier, nick_name, note, ifNull(toString(orders_count), ''), phone,
-            sms_marketing_consent_consent_collected_from, ifNull(toString(sms_marketing_consent_consent_updated_at), ''),
-            ifNull(toString(sms_marketing_consent_opt_in_level), ''), ifNull(toString(sms_marketing_consent_state), ''), social_customer,
-            ifNull(toString(state), ''), toString(tags), total_spent, ifNull(toString(total_spent_cents), ''), ifNull(toString(verified_email), '')
-        ] AS present
-        FROM customer_changes
-    )
-    WINDOW before AS (PARTITION BY shop_id, customer_id ORDER BY updated_at, received_at, event_id ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING)
-    SETTINGS max_bytes_before_external_sort = 300000000, max_block_size = 8192
-)
-ARRAY JOIN
-    [
-        'accepts_marketing', 'accepts_marketing_updated_at', 'accepts_mobile_marketing', 'accepts_mobile_marketing_updated_at',
-        'addresses.address1', 'addresses.address2', 'addresses.city', 'addresses.company', 'addresses.country', 'addresses.country_code',
-        'addresses.customer_id', 'addresses.default', 'addresses.first_name', 'addresses.id', 'addresses.last_name', 'addresses.phone',
-        'addresses.province', 'addresses.province_code', 'addresses.zip', 'asid', 'birthday', 'created_at', 'currency',
-        'default_address_address1', 'default_address_address2', 'default_address_city', 'default_address_company', 'default_address_country',
-        'default_address_country_code', 'default_address_customer_id', 'default_address_default', 'default_address_first_name',
-        'default_address_id', 'default_address_last_name', 'default_address_phone', 'default_address_province', 'default_address_province_code',
-        'default_address_zip', 'email', 'email_marketing_consent_consent_collected_from', 'email_marketing_consent_consent_updated_at',
-        'email_marketing_consent_opt_in_level', 'email_marketing_consent_state', 'email_subscribe_flag', 'first_name', 'gender', 'language',
-        'last_name', 'last_order_id', 'mobile_subscribe_flag', 'multipass_identifier', 'nick_name', 'note', 'orders_count', 'phone',
-        'sms_marketing_consent_consent_collected_from', 'sms_marketing_consent_consent_updated_at', 'sms_marketing_consent_opt_in_level',
-        'sms_marketing_consent_state', 'social_customer', 'state', 'tags', 'total_spent', 'total_spent_cents', 'verified_email'
-    ] AS field,
-    past AS old_value,
-    present AS new_value
-WHERE updates_before > 0 AND old_value != new_value;
+-- The same of all that is known of customers.
 
 CREATE OR REPLACE VIEW customer_360 AS
 SELECT
@@ -239,52 +184,8 @@ FROM
         WHERE current_balance_cents > 0 AND scene_type != 'CARD_DISABLED' AND ifNull(expires_at > now64(3), true)
     ) AS known
     GROUP BY shop_id, customer_id
-    SETTINGS max_bytes_before_external_group_by = 200000000
+    SETTINGS max_bytes_before_external_group_by = 200000000, max_block_size = 8192
 );
-
--- The events of the last 31 days are enough for a shop that has some. Of the others
--- all are read, for which the sorting key begins with the shop.
-
-CREATE OR REPLACE VIEW freshness AS
-SELECT shop_id, toLowCardinality('points') AS ledger, max(received_at) AS last_received_at, max(updated_at) AS last_updated_at
-FROM points
-WHERE updated_at > now64(3) - INTERVAL 31 DAY
-GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('points'), max(received_at), max(updated_at)
-FROM points
-WHERE updated_at <= now64(3) - INTERVAL 31 DAY AND shop_id NOT IN (SELECT shop_id FROM points WHERE updated_at > now64(3) - INTERVAL 31 DAY)
-GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('store_credits'), max(received_at), max(updated_at)
-FROM store_credits
-WHERE updated_at > now64(3) - INTERVAL 31 DAY
-GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('store_credits'), max(received_at), max(updated_at)
-FROM store_credits
-WHERE updated_at <= now64(3) - INTERVAL 31 DAY AND shop_id NOT IN (SELECT shop_id FROM store_credits WHERE updated_at > now64(3) - INTERVAL 31 DAY)
-GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('gift_cards'), max(received_at), max(updated_at)
-FROM gift_cards
-WHERE updated_at > now64(3) - INTERVAL 31 DAY
-GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('gift_cards'), max(received_at), max(updated_at)
-FROM gift_cards
-WHERE updated_at <= now64(3) - INTERVAL 31 DAY AND shop_id NOT IN (SELECT shop_id FROM gift_cards WHERE updated_at > now64(3) - INTERVAL 31 DAY)
-GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('customer_changes'), max(received_at), max(updated_at)
-FROM customer_changes
-WHERE updated_at > now64(3) - INTERVAL 31 DAY
-GROUP BY shop_id
-UNION ALL
-SELECT shop_id, toLowCardinality('customer_changes'), max(received_at), max(updated_at)
-FROM customer_changes
-WHERE updated_at <= now64(3) - INTERVAL 31 DAY AND shop_id NOT IN (SELECT shop_id FROM customer_changes WHERE updated_at > now64(3) - INTERVAL 31 DAY)
-GROUP BY shop_id;
 
 -- The gaps are in the tables of gaps already, as of their refresh. To look for them
 -- once more would be the dearest of all refreshes.

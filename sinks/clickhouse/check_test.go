@@ -124,7 +124,7 @@ func newestOf(t *testing.T, cfg clickhouse.Config) uint {
 
 // Everything that is wrong is told at once, each with what to do.
 func TestCheckOfTables(t *testing.T) {
-	cfg := newWarehouse(t)
+	cfg := newMigrated(t)
 	db := cfg.Database
 	own := schema.Table{Topic: "tiers", Name: "fact_tiers", Columns: schema.RawWebhooks().Columns}
 	builtin, err := schema.Builtin()

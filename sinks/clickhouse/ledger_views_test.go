@@ -426,6 +426,7 @@ SELECT generateUUIDv4(), toString(number % 2), toString(intDiv(number, 10)), 1, 
 	}{
 		{"points_members", "shop_id = '1' AND buyer_id = '777'", 5 * 8192},
 		{"points_balances", "shop_id = '1' AND buyer_id = '777'", 5 * 8192},
+		{"points_balances", "buyer_id = '777'", 6 * 8192},
 		{"points_members", "shop_id = '1'", 100_000 + 5*8192},
 		{"points_outstanding", "shop_id = '1'", 100_000 + 5*8192},
 		{"points_segments", "shop_id = '1'", 100_000 + 5*8192},
