@@ -48,7 +48,7 @@ run: build ## Run the service with everything embedded, until Ctrl-C
 .PHONY: test
 test: build ## Run every test with the race detector, against the real engine and broker
 	cd $(WEB) && npm test --silent
-	go test -race -timeout 20m ./...
+	go test -race -parallel 3 -timeout 20m ./...
 
 .PHONY: test-browser
 test-browser: build ## Test the dashboards in a browser; needs chromium

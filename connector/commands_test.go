@@ -19,6 +19,7 @@ import (
 )
 
 func TestConfigCheck(t *testing.T) {
+	t.Parallel()
 	valid := embeddedConfig(t, freePorts(t), t.TempDir())
 	if status, printed := connector(t, "config", "check", "--config", valid); status != 0 ||
 		!strings.Contains(printed, "is valid: 2 app secrets, 4 contracts, 1 sinks") {
@@ -57,6 +58,7 @@ sinks:
 // Everything that the configuration connects to is reached, with the embedded parts
 // started for the command, or with those of the service.
 func TestConfigCheckConnect(t *testing.T) {
+	t.Parallel()
 	dataDir, p := t.TempDir(), freePorts(t)
 	file := embeddedConfig(t, p, dataDir)
 	connects := func(status int, file string, wants ...string) {
@@ -87,6 +89,7 @@ func TestConfigCheckConnect(t *testing.T) {
 
 // What is away, or says nothing, is told beside what answers, in a bounded time.
 func TestConfigCheckConnectOfWhatIsAway(t *testing.T) {
+	t.Parallel()
 	mute, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +128,7 @@ sinks:
 }
 
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	file := embeddedConfig(t, freePorts(t), t.TempDir())
 	steps := []struct {
 		args   []string
@@ -149,6 +153,7 @@ func TestMigrate(t *testing.T) {
 
 // The other kinds of sinks are prepared beside the warehouse, and by a start too.
 func TestMigratePreparesEveryKind(t *testing.T) {
+	t.Parallel()
 	directory := filepath.Join(t.TempDir(), "lake")
 	file := writeFile(t, "connector.yaml", `receiver: {secrets: x}
 sinks:
@@ -173,6 +178,7 @@ sinks:
 
 // The migrations can be looked at while the service runs and has the engine.
 func TestMigrateBesideTheService(t *testing.T) {
+	t.Parallel()
 	file := embeddedConfig(t, freePorts(t), t.TempDir())
 	startService(t, file)
 	status, printed := connector(t, "migrate", "status", "--config", file)
@@ -182,6 +188,7 @@ func TestMigrateBesideTheService(t *testing.T) {
 }
 
 func TestHealthcheck(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	startService(t, embeddedConfig(t, p, t.TempDir()))
 	if status, printed := connector(t, "healthcheck", "--url", p.adminURL("/healthz")); status != 0 {
@@ -196,6 +203,7 @@ func TestHealthcheck(t *testing.T) {
 
 // receive and sink would each have an embedded broker of their own.
 func TestEmbeddedNeedsServe(t *testing.T) {
+	t.Parallel()
 	file := embeddedConfig(t, freePorts(t), t.TempDir())
 	for _, command := range []string{"receive", "sink"} {
 		if status, printed := connector(t, command, "--config", file); status != 1 || !strings.Contains(printed, "connector serve") {
@@ -205,6 +213,7 @@ func TestEmbeddedNeedsServe(t *testing.T) {
 }
 
 func TestHelpAndCompletion(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{"--help"},
 		{"version"},
@@ -226,6 +235,7 @@ func TestHelpAndCompletion(t *testing.T) {
 // simulate against a receiver: the summary is right, and the same seed sends
 // the same bytes.
 func TestSimulateCommand(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	file := embeddedConfig(t, p, t.TempDir())
 	s := startService(t, file)
@@ -305,6 +315,7 @@ func TestSimulateHistory(t *testing.T) {
 
 // What cannot be meant is refused before anything is opened.
 func TestSimulateFlags(t *testing.T) {
+	t.Parallel()
 	file := embeddedConfig(t, freePorts(t), t.TempDir())
 	for args, want := range map[string]string{
 		"--to clickhouse":                        "--to must be http or kafka",
@@ -329,6 +340,7 @@ func TestSimulateFlags(t *testing.T) {
 // A history without further flags ends with the last full hour, and a flag that
 // is set counts.
 func TestSimulateDefaults(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, time.May, 4, 13, 37, 5, 6, time.UTC)
 	complete := func(s simulation, set ...string) simulate.Config {
 		t.Helper()
@@ -357,6 +369,7 @@ func TestSimulateDefaults(t *testing.T) {
 
 // A second signal ends a process that takes its time.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	child := startProcess(t, "serve", "--config", embeddedConfig(t, p, t.TempDir()))
 	eventually(t, "the service is ready", func() bool { return len(notReady(t, p.adminURL("/readyz"))) == 0 })
@@ -379,6 +392,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 
 // A disk that takes no more writes: here a data directory that is a file.
 func TestDataDirectoryThatCannotBe(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

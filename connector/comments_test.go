@@ -13,6 +13,7 @@ import (
 // A service that starts writes the contracts' docs into ClickHouse. Comments that
 // the server refuses are a warning, for they are no reason not to deliver.
 func TestStartWritesComments(t *testing.T) {
+	t.Parallel()
 	s := startService(t, embeddedConfig(t, freePorts(t), t.TempDir()))
 	conn, err := clickhouse.Connect(*s.cfg.Sinks[0].ClickHouse)
 	if err != nil {

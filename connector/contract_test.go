@@ -13,6 +13,7 @@ import (
 
 // A data engineer's own topic: one contract and one table, and no Go.
 func TestOwnContract(t *testing.T) {
+	t.Parallel()
 	contract := writeFile(t, "refunds.yaml", `
 topic: refunds
 webhooks: [refunds/create]

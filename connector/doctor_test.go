@@ -56,6 +56,7 @@ func expectFinding(t *testing.T, parts map[string]finding, part string, state ve
 }
 
 func TestDoctorWithoutTheService(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	file := embeddedConfig(t, p, t.TempDir())
 	for range 2 { // What it has started is gone again.
@@ -77,6 +78,7 @@ func TestDoctorWithoutTheService(t *testing.T) {
 }
 
 func TestDoctorBesideTheService(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	dataDir := t.TempDir()
 	file := embeddedConfig(t, p, dataDir)
@@ -167,6 +169,7 @@ func byPart(all []finding) map[string]finding {
 
 // A ledger that does not add up is told when the view has been refreshed.
 func TestDoctorTellsOfGaps(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	file := embeddedConfig(t, p, t.TempDir())
 	s := startService(t, file)
@@ -239,6 +242,7 @@ func TestAdminURL(t *testing.T) {
 
 // Without Kafka and ClickHouse each is told once, and nothing takes long.
 func TestDoctorOfServersThatAreAway(t *testing.T) {
+	t.Parallel()
 	file := writeFile(t, "connector.yaml", `
 receiver: {secrets: [s]}
 admin: {address: "127.0.0.1:1"}

@@ -93,6 +93,7 @@ func ask(t *testing.T, s *service, d *dashboards.Dashboard, path string, query u
 }
 
 func TestPages(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	s := startService(t, withDashboards(t, p))
 
@@ -249,6 +250,7 @@ func TestPages(t *testing.T) {
 
 // Without a ClickHouse sink, and where they are turned off, the pages say so.
 func TestPagesWithoutWarehouse(t *testing.T) {
+	t.Parallel()
 	on, err := newPages(config.Admin{Address: "127.0.0.1:0", Dashboards: true})
 	if err != nil {
 		t.Fatal(err)

@@ -232,6 +232,7 @@ func (s signalOn) Write(b []byte) (int, error) {
 
 // A replay that Ctrl-C ends is no failure, and says how far it came.
 func TestReplayEndsWithASignal(t *testing.T) {
+	t.Parallel()
 	b := newTierBench(t)
 	if err := b.conn.Exec(t.Context(), `INSERT INTO loyalty.raw_webhooks (event_id, topic, shop_id, received_at, body)
 SELECT generateUUIDv4(), 'tiers/changed', 's1', toDateTime64('2026-01-01 00:00:00', 3, 'UTC') + number, concat('{"n":', toString(number), '}') FROM numbers(60000)`); err != nil {

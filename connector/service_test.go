@@ -62,6 +62,7 @@ func senderTo(p ports) simulate.SenderConfig {
 // Every kind of webhook, resends, late ones and bad ones, ends where it should,
 // and a second history on the same data reconciles too.
 func TestWebhooksBecomeRows(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	s := startService(t, embeddedConfig(t, p, t.TempDir()))
 	for seed := range uint64(2) {
@@ -221,6 +222,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 // While ClickHouse is away webhooks are accepted, /readyz names the part, and
 // everything arrives when it is back.
 func TestClickHouseAway(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	s := startService(t, embeddedConfig(t, p, t.TempDir()))
 	if err := s.engine.get().Kill(); err != nil {
@@ -238,6 +240,7 @@ func TestClickHouseAway(t *testing.T) {
 
 // The buffer away: 503 with Retry-After, within SHOPLINE's patience.
 func TestBufferAway(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	s := startService(t, embeddedConfig(t, p, t.TempDir()))
 	if err := s.broker.Close(); err != nil {
@@ -305,6 +308,7 @@ sinks: [{name: warehouse, clickhouse: {addresses: ["%s"]}, batch: {max_age: 100m
 
 // A part that cannot start ends the process with a message that says what to do.
 func TestStartErrors(t *testing.T) {
+	t.Parallel()
 	p := freePorts(t)
 	s := startService(t, embeddedConfig(t, p, t.TempDir()))
 	taken := func(change func(*ports)) string {
@@ -337,6 +341,7 @@ func TestStartErrors(t *testing.T) {
 
 // The demo ends with 0 when it reconciles, and says so.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	file := embeddedConfig(t, freePorts(t), t.TempDir())
 	status, printed := connector(t, "demo", "--exit", "--count", "500", "--config", file)
 	if status != 0 || !strings.Contains(printed, "Reconciled: every signed webhook is stored once") {

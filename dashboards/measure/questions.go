@@ -134,7 +134,7 @@ func views(until time.Time) []question {
 		if v.Cached() {
 			continue
 		}
-		q := question{of: "view", name: v.Name, span: "all", limited: true}
+		q := question{of: "view", name: v.Name, span: "all"}
 		if slices.ContainsFunc(all, func(other schema.View) bool { return other.Name == v.Name+"_cached" }) {
 			q.of = "view, cached"
 		}
