@@ -1,5 +1,5 @@
 // Command connector brings a SHOPLINE merchant's loyalty webhooks into
-// ClickHouse. One webhook takes one way through the code, and never turns back:
+// ClickHouse and, where configured, to other destinations. One webhook takes one way through the code, and never turns back:
 //
 //	HTTP POST
 //	  connector/webhook    limit, verify the raw body, answer
@@ -7,8 +7,9 @@
 //	  connector/kafka      publish the row and the raw body, wait for all acks
 //	      -- Kafka --
 //	  connector/deliver    one consumer group per sink: fill a batch, write it, commit
+//	  sinks                try again; choose topics, columns and rows
 //	  sinks/<kind>         write one batch
-//	      -- ClickHouse --
+//	      -- ClickHouse, files, PostgreSQL, another service --
 //
 // These invariants hold. The code names an invariant's number where it keeps it.
 //
