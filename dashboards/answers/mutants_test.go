@@ -121,7 +121,7 @@ var mutants = []mutant{
 	{"customer-ledger", "Changes of the profile", "old_value", "new_value"},
 	{"customer-ledger", "Changes of the profile", "$__timeFilter_ms(updated_at)", none},
 	{"customer-ledger", "Gaps of this customer", "expected_balance_cents / 100, current_balance_cents / 100", "current_balance_cents / 100, expected_balance_cents / 100"},
-	{"customer-ledger", "Deliveries", "SELECT event_id FROM loyalty.customer_changes", "SELECT event_id FROM loyalty.points"},
+	{"customer-ledger", "Deliveries", "SELECT shop_id, event_id FROM loyalty.customer_changes", "SELECT shop_id, event_id FROM loyalty.points"},
 	{"customer-ledger", "Deliveries", "length(body)", "lengthUTF8(body)"},
 
 	{"trust", "Gaps", "toDate($__fromTime, 'UTC')", "toDate($__fromTime, 'UTC') + 10"},
