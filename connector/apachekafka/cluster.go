@@ -195,7 +195,7 @@ func (c *Cluster) node(number int) (*node, error) {
 // first time.
 func clusterID(dir string) (string, error) {
 	file := filepath.Join(dir, "cluster-id")
-	id, err := os.ReadFile(file) //nolint:gosec // The directory is the caller's.
+	id, err := os.ReadFile(file) //nolint:gosec // The name is fixed, in the directory that the test or the developer who starts the cluster gives.
 	if err == nil {
 		return strings.TrimSpace(string(id)), nil
 	}

@@ -69,7 +69,7 @@ func findInstall(ctx context.Context, log *slog.Logger) (install, error) {
 // command runs one of Kafka's classes.
 func (i install) command(ctx context.Context, options []string, class string, args ...string) *exec.Cmd {
 	args = append(append(options, "-cp", filepath.Join(i.jars, "*"), class), args...)
-	return exec.CommandContext(ctx, i.java, args...) //nolint:gosec // It is the Java of this machine with our own arguments.
+	return exec.CommandContext(ctx, i.java, args...) //nolint:gosec // No shell is involved; the program is what findJava found, and the arguments come from this package.
 }
 
 // fetch has Maven copy the jars into a directory beside the final one, which is
@@ -91,7 +91,7 @@ func fetch(ctx context.Context, root, jars string) error {
 		return err
 	}
 	unfinished := filepath.Join(work, "jars")
-	command := exec.CommandContext(ctx, mvn, "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+unfinished) //nolint:gosec // The directory is our own.
+	command := exec.CommandContext(ctx, mvn, "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+unfinished) //nolint:gosec // No shell is involved, and the one argument that varies is a directory that MkdirTemp has just made.
 	command.Dir = work
 	command.WaitDelay = time.Second
 	if words, err := command.CombinedOutput(); err != nil {
@@ -137,7 +137,7 @@ func findJava(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("the program java is not on the PATH: %s", advice)
 		}
 	}
-	printed, err := exec.CommandContext(ctx, java, "-version").CombinedOutput() //nolint:gosec // It is the Java that the user has chosen.
+	printed, err := exec.CommandContext(ctx, java, "-version").CombinedOutput() //nolint:gosec // No shell is involved; JAVA_HOME or PATH is how whoever runs this chooses the Java, with the same rights.
 	if err != nil {
 		return "", fmt.Errorf("%s -version: %w: %s", java, err, advice)
 	}

@@ -71,7 +71,7 @@ func startKafka(ctx context.Context, dir string, j *journal) (*cluster, error) {
 		proxies = append(proxies, p)
 		return p.listen
 	}
-	log, err := os.OpenFile(filepath.Join(dir, "kafka.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // The directory is this run's.
+	log, err := os.OpenFile(filepath.Join(dir, "kafka.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // The name is fixed, in the directory that this run has made for itself.
 	if err != nil {
 		return c, err
 	}

@@ -57,7 +57,7 @@ func (p *process) start(ctx context.Context) error {
 		return fmt.Errorf("open the log of %s: %w", p.name, err)
 	}
 	// Nothing but its own methods ends it.
-	command := exec.CommandContext(context.WithoutCancel(ctx), p.program, p.args...) //nolint:gosec // The connector that is tested.
+	command := exec.CommandContext(context.WithoutCancel(ctx), p.program, p.args...) //nolint:gosec // No shell is involved; the program is the connector that this run has built, with arguments of its own.
 	command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	started, err := harness.Start(p.name, command, log)
 	if err := errors.Join(err, log.Close()); err != nil {

@@ -97,7 +97,7 @@ func freeAddress(ctx context.Context) (string, error) {
 	const first, last = 12_000, 32_000
 	var errs []error
 	for range 20 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first))) //nolint:gosec // A port is no secret.
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first))) //nolint:gosec // Whoever guesses the port gains nothing: any process of this machine can list the open ports.
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err == nil {
 			return address, listener.Close()

@@ -311,7 +311,7 @@ func (c *comparing) wrongBalances(view, account, balance string) string {
 // list writes what differs into files, so that it can be looked into.
 func (c *comparing) list(ctx context.Context, r *result, dir string) error {
 	write := func(name, header, query string, args ...any) (err error) {
-		file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // The directory is this run's.
+		file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // A name is a table of the contracts with a fixed ending, in the directory that this run has made for itself.
 		if err != nil {
 			return err
 		}
