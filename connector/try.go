@@ -115,7 +115,7 @@ func (t *trial) headers(topic string, given []string) (http.Header, error) {
 // readBody reads the file, or in where that is -, as far as the receiver would.
 func readBody(in io.Reader, file string, most int64) ([]byte, error) {
 	if file != "-" {
-		f, err := os.Open(file) //nolint:gosec // The user who starts the program names this file, with the user's own rights.
+		f, err := os.Open(file) //nolint:gosec // To show what becomes of the file that is named is what the command is for; it runs with the rights of whoever types it.
 		if err != nil {
 			return nil, fmt.Errorf("%w; name a file with a body, or - for standard input", err)
 		}

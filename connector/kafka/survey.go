@@ -282,7 +282,7 @@ func (c *Client) mayCreate(ctx context.Context, topic string, cluster *metadata.
 	case len(cluster.Brokers) > 0 && want.ReplicationFactor > len(cluster.Brokers):
 		return fmt.Errorf("topic %s does not exist, and cannot be created with %d replicas on %d brokers; kafka.topics.replication_factor must not exceed their number", topic, want.ReplicationFactor, len(cluster.Brokers))
 	}
-	request := createtopics.RequestTopic{Name: topic, NumPartitions: int32(want.Partitions), ReplicationFactor: int16(want.ReplicationFactor)} //nolint:gosec // Nobody has so many.
+	request := createtopics.RequestTopic{Name: topic, NumPartitions: int32(want.Partitions), ReplicationFactor: int16(want.ReplicationFactor)} //nolint:gosec // Kafka's protocol has no wider numbers, and this request only asks: one that does not fit gets a wrong answer and creates nothing.
 	for _, entry := range want.entries() {
 		request.Configs = append(request.Configs, createtopics.RequestConfig{Name: entry.ConfigName, Value: entry.ConfigValue})
 	}
