@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +22,7 @@ import (
 
 	"loyaltyhouse/config"
 	"loyaltyhouse/connector/embedded"
+	"loyaltyhouse/connector/harness"
 )
 
 // asConnector makes the test binary behave as bin/connector.
@@ -57,12 +57,10 @@ func freePorts(t *testing.T) ports {
 	t.Helper()
 	var p ports
 	for _, port := range []*int{&p.receiver, &p.admin, &p.native, &p.http} {
-		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if *port, err = harness.FreePort(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		defer listener.Close()
-		*port = listener.Addr().(*net.TCPAddr).Port
 	}
 	return p
 }

@@ -77,27 +77,21 @@ func startBroker(t testing.TB, dir string, flags ...string) (broker *child, addr
 	return broker, broker.line()
 }
 
-// startAt runs a receiver or sink at free ports and waits until a probe answers
-// 200. Between the choice of a port and its use another program can take it.
+// startAt runs a receiver or sink at free ports and waits until a probe answers 200.
 func startAt(t *testing.T, role, probe string, configure func(p ports) (file string)) *child {
 	t.Helper()
-	for try := 1; ; try++ {
-		p := freePorts(t)
-		c := startChild(t, role, "--config", configure(p))
-		c.ports = p
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		err := c.Await(ctx, probe+" answered 200", 50*time.Millisecond, func() bool {
-			status, _ := get(t, p.adminURL(probe))
-			return status == http.StatusOK
-		})
-		cancel()
-		if err == nil {
-			return c
-		}
-		if try == 3 || !strings.Contains(c.log.String(), "cannot be listened on") {
-			t.Fatal(err)
-		}
+	p := freePorts(t)
+	c := startChild(t, role, "--config", configure(p))
+	c.ports = p
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := c.Await(ctx, probe+" answered 200", 50*time.Millisecond, func() bool {
+		status, _ := get(t, p.adminURL(probe))
+		return status == http.StatusOK
+	}); err != nil {
+		t.Fatal(err)
 	}
+	return c
 }
 
 // line reads a line of what the process prints.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -210,23 +209,6 @@ func clusterID(dir string) (string, error) {
 		return "", fmt.Errorf("write the id of the cluster: %w", err)
 	}
 	return made, nil
-}
-
-// freePort finds a port of loopback that nobody listens at. It is below those
-// that the kernel gives to outgoing connections: one of these could take the
-// port of a node that was killed, and keep it from starting again.
-func freePort(ctx context.Context) (int, error) {
-	const first, last = 15_000, 32_000
-	var err error
-	for range 100 {
-		random, _ := rand.Int(rand.Reader, big.NewInt(last-first)) // It never fails.
-		port := first + int(random.Int64())
-		var listener net.Listener
-		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", loopback(port)); err == nil {
-			return port, listener.Close()
-		}
-	}
-	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -63,7 +63,7 @@ func newNodes(ctx context.Context, cfg Config, found install) ([]*node, error) {
 		for _, port := range []*int{&n.clientPort, &n.brokerPort, &n.controllerPort} {
 			var err error
 			if *port == 0 {
-				*port, err = freePort(ctx)
+				*port, err = harness.FreePort(ctx)
 			}
 			if err != nil {
 				return nil, err

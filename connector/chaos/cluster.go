@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"loyaltyhouse/connector/apachekafka"
+	"loyaltyhouse/connector/harness"
 )
 
 // The kinds of Kafka.
@@ -30,7 +31,7 @@ type cluster struct {
 
 // startBroker starts the embedded broker.
 func startBroker(ctx context.Context, program, dir string, j *journal) (*cluster, error) {
-	listen, err := freeAddress(ctx)
+	listen, err := harness.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}

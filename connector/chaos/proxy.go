@@ -4,14 +4,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"loyaltyhouse/connector/harness"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -27,7 +25,7 @@ type proxy struct {
 
 // startProxy listens at a free port.
 func startProxy(ctx context.Context, name, upstream string) (*proxy, error) {
-	listen, err := freeAddress(ctx)
+	listen, err := harness.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -88,21 +86,4 @@ func (p *proxy) target() *target {
 		place: place{name: p.name, group: p.name, class: proxyClass},
 		cut:   p.replace, lift: p.replace, blackhole: p.blackhole, delay: p.delay,
 	}
-}
-
-// freeAddress finds a port of loopback that nobody listens at. It is below those
-// that the kernel gives to outgoing connections: one of these could take the
-// port of a process that was killed, and keep it from starting again.
-func freeAddress(ctx context.Context) (string, error) {
-	const first, last = 12_000, 32_000
-	var errs []error
-	for range 20 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first))) //nolint:gosec // Whoever guesses the port gains nothing: any process of this machine can list the open ports.
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-		if err == nil {
-			return address, listener.Close()
-		}
-		errs = append(errs, err)
-	}
-	return "", fmt.Errorf("find a free port: %w", errors.Join(errs...))
 }

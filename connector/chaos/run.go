@@ -172,7 +172,7 @@ func (r *run) add(ctx context.Context, program, command string) (host string, er
 	name := fmt.Sprintf("%s-%d", command, number)
 	var addresses [2]string
 	for i := range addresses {
-		if addresses[i], err = freeAddress(ctx); err != nil {
+		if addresses[i], err = harness.FreeAddress(ctx); err != nil {
 			return "", err
 		}
 	}

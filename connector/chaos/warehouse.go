@@ -20,6 +20,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"loyaltyhouse/connector/embedded"
+	"loyaltyhouse/connector/harness"
 )
 
 // A warehouse is the embedded ClickHouse, started again on the same directory
@@ -41,7 +42,7 @@ func startWarehouse(ctx context.Context, dir string, j *journal) (*warehouse, er
 	w := &warehouse{cfg: embedded.DefaultConfig(), journal: j}
 	w.cfg.DataDir = dir
 	for _, port := range []*int{&w.cfg.ClickHouse.NativePort, &w.cfg.ClickHouse.HTTPPort} {
-		address, err := freeAddress(ctx)
+		address, err := harness.FreeAddress(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -226,13 +225,4 @@ func Get(ctx context.Context, url string) (status int, body []byte) {
 		return 0, nil
 	}
 	return resp.StatusCode, body
-}
-
-// FreeAddress returns an address of this machine that nobody listens at.
-func FreeAddress(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return listener.Addr().String(), listener.Close()
 }

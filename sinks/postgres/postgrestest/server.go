@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"time"
 
+	"loyaltyhouse/connector/harness"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -67,7 +69,7 @@ func Start(ctx context.Context, dir string, settings ...string) (*Server, error)
 	if err := s.Own(dir); err != nil {
 		return nil, err
 	}
-	if s.Port, err = freePort(ctx); err != nil {
+	if s.Port, err = harness.FreePort(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.initialize(ctx); err != nil {
@@ -309,13 +311,4 @@ func (s *Server) children() (pids []int, err error) {
 		pids = append(pids, child)
 	}
 	return pids, nil
-}
-
-func freePort(ctx context.Context) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("postgres: %w", err)
-	}
-	address, _ := listener.Addr().(*net.TCPAddr) // It is one of TCP.
-	return address.Port, listener.Close()
 }
