@@ -41,10 +41,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	programDir = dir
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+	goleak.VerifyTestMain(m, append(harness.ToxiproxyLeaks(), goleak.Cleanup(func(status int) {
 		_ = os.RemoveAll(dir) // What is left lies in the system's temporary directory.
 		os.Exit(status)
-	}))
+	}))...)
 }
 
 // programDir is where tests build programs; TestMain makes and removes it.

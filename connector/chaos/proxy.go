@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"loyaltyhouse/connector/harness"
-
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"loyaltyhouse/connector/harness"
 )
 
 // A proxy stands between clients and a server, and breaks what goes through.

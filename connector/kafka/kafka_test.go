@@ -18,12 +18,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/connector/kafka"
 )
 
 const testTopic = "loyalty.points"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, toxicLeaks()...) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, harness.ToxiproxyLeaks()...) }
 
 // patience bounds what should happen at once, on the slowest machine.
 const patience = 30 * time.Second

@@ -10,24 +10,10 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"go.uber.org/goleak"
 
+	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/connector/kafka"
 )
-
-// toxicLeaks are the goroutines that toxiproxy leaves behind: when one side of
-// a connection is cut, nobody takes what is still on its way to it.
-func toxicLeaks() []goleak.Option {
-	const module = "github.com/Shopify/toxiproxy/v2/"
-	var options []goleak.Option
-	for _, stuck := range []string{
-		"stream.(*ChanWriter).Write", "stream.(*ChanReader).Read", "toxics.(*NoopToxic).Pipe",
-		"toxics.(*BandwidthToxic).Pipe", "toxics.(*LatencyToxic).Pipe", "toxics.(*LimitDataToxic).Pipe",
-	} {
-		options = append(options, goleak.IgnoreTopFunction(module+stuck))
-	}
-	return options
-}
 
 // startNodes starts a cluster that listens at TCP ports of this machine.
 func startNodes(t *testing.T, nodes int) *broker {
@@ -76,9 +62,12 @@ func newLink(t *testing.T, b *broker) *link {
 	t.Helper()
 	silence()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &link{Proxy: toxiproxy.NewProxy(server, t.Name(), "127.0.0.1:0", b.ListenAddrs()[0])}
+	listen, err := harness.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link{Proxy: toxiproxy.NewProxy(server, t.Name(), listen, b.ListenAddrs()[0]), address: listen}
 	l.connect(t)
-	l.address = l.Listen
 	t.Cleanup(l.Stop)
 	return l
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"loyaltyhouse/connector/embedded"
+	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/schema"
 	"loyaltyhouse/schema/strictyaml"
 	"loyaltyhouse/sinks/clickhouse"
@@ -51,7 +52,8 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
-	if err := goleak.Find(toxicLeaks()...); err != nil {
+	leaks := append(harness.ToxiproxyLeaks(), goleak.IgnoreTopFunction("loyaltyhouse/sinks/clickhouse_test.(*gate).Pipe"))
+	if err := goleak.Find(leaks...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
@@ -199,7 +201,11 @@ type proxy struct {
 
 func newProxy(t testing.TB) *proxy {
 	t.Helper()
-	p := &proxy{address: "127.0.0.1:0"}
+	address, err := harness.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{address: address}
 	p.Restore(t)
 	t.Cleanup(func() {
 		p.cut()
@@ -231,7 +237,7 @@ func (p *proxy) Restore(t testing.TB) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.address, p.listener = listener.Addr().String(), listener
+	p.listener = listener
 	p.wg.Go(func() { p.accept(listener) })
 }
 

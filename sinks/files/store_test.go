@@ -20,6 +20,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/sinks/files"
 )
 
@@ -139,7 +140,11 @@ type proxy struct {
 
 func newProxy(t testing.TB, target string) *proxy {
 	t.Helper()
-	p := &proxy{address: "127.0.0.1:0", target: target}
+	address, err := harness.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{address: address, target: target}
 	p.restore(t)
 	t.Cleanup(func() {
 		p.cut()
@@ -164,7 +169,7 @@ func (p *proxy) restore(t testing.TB) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.address, p.listener = listener.Addr().String(), listener
+	p.listener = listener
 	p.wg.Go(func() { p.accept(listener) })
 }
 

@@ -11,6 +11,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/schema"
 	"loyaltyhouse/sinks"
 	"loyaltyhouse/sinks/httpsink"
@@ -44,8 +45,12 @@ type service struct {
 
 func newService(t *testing.T) *service {
 	t.Helper()
+	address, err := harness.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &service{
-		secret: newSecret, address: "127.0.0.1:0", seen: map[string]bool{}, rows: map[string][]json.RawMessage{},
+		secret: newSecret, address: address, seen: map[string]bool{}, rows: map[string][]json.RawMessage{},
 		table: func(table *schema.Table) *schema.Table { return table },
 	}
 	s.open = func(t *testing.T, url string) sinks.Sink { return openSink(t, url, nil) }
@@ -80,7 +85,6 @@ func (s *service) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.address = listener.Addr().String()
 	server := &http.Server{Handler: s} //nolint:gosec // The tests are its only clients.
 	s.server = server
 	s.served.Go(func() { _ = server.Serve(listener) })

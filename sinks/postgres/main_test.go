@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
+	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/schema"
 	"loyaltyhouse/sinks"
 	"loyaltyhouse/sinks/postgres"
@@ -55,7 +56,8 @@ func run(m *testing.M) (code int) {
 	}
 	code = m.Run()
 	superuser.Close()
-	if err := errors.Join(server.Close(), goleak.Find(toxicLeaks()...)); err != nil {
+	leaks := append(harness.ToxiproxyLeaks(), goleak.IgnoreTopFunction("loyaltyhouse/sinks/postgres_test.(*gate).Pipe"))
+	if err := errors.Join(server.Close(), goleak.Find(leaks...)); err != nil {
 		return complain(err)
 	}
 	return code

@@ -13,26 +13,9 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
-)
 
-// toxicLeaks are the goroutines that toxiproxy leaves behind: when one side of
-// a connection is cut, nobody takes what is still on its way to it.
-func toxicLeaks() []goleak.Option {
-	const module = "github.com/Shopify/toxiproxy/v2/"
-	var options []goleak.Option
-	for _, stuck := range []string{
-		module + "stream.(*ChanWriter).Write",
-		module + "stream.(*ChanReader).Read",
-		module + "toxics.(*NoopToxic).Pipe",
-		module + "toxics.(*BandwidthToxic).Pipe",
-		module + "toxics.(*LatencyToxic).Pipe",
-		"loyaltyhouse/sinks/postgres_test.(*gate).Pipe",
-	} {
-		options = append(options, goleak.IgnoreTopFunction(stuck))
-	}
-	return options
-}
+	"loyaltyhouse/connector/harness"
+)
 
 // A link is the network between a sink and the server. The bytes of both
 // directions are counted and can be dropped; toxics make it slow or cut it.
@@ -51,7 +34,11 @@ func newLink(t *testing.T) *link {
 	t.Helper()
 	registerGate()
 	l := &link{}
-	l.build(t, "127.0.0.1:0")
+	listen, err := harness.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.build(t, listen)
 	t.Cleanup(func() { l.Stop() })
 	return l
 }

@@ -23,9 +23,9 @@ import (
 	"syscall"
 	"time"
 
-	"loyaltyhouse/connector/harness"
-
 	"github.com/jackc/pgx/v5"
+
+	"loyaltyhouse/connector/harness"
 )
 
 // Superuser is the role that a new server has, and its only database's name.
