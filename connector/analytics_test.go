@@ -30,7 +30,7 @@ var example = regexp.MustCompile("(?s)```sql\n(.*?)\n```\n(?:\n```text\n.*?```\n
 func TestAnalystsQuestions(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	file := embeddedConfig(t, p, t.TempDir())
+	file := embeddedConfig(t, p, warehouseDir(t))
 	end := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 	const count = 6000
 	s := startService(t, file)

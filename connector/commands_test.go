@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -237,7 +238,7 @@ func TestHelpAndCompletion(t *testing.T) {
 func TestSimulateCommand(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	file := embeddedConfig(t, p, t.TempDir())
+	file := embeddedConfig(t, p, warehouseDir(t))
 	s := startService(t, file)
 	args := []string{"simulate", "--count", "200", "--seed", "5", "--customers", "20", "--url", p.receiverURL(), "--config", file}
 	for range 2 {
@@ -266,7 +267,7 @@ func TestSimulateCommand(t *testing.T) {
 // in the history's own time.
 func TestSimulateHistory(t *testing.T) {
 	t.Parallel()
-	p, dataDir := freePorts(t), t.TempDir()
+	p, dataDir := freePorts(t), warehouseDir(t)
 	file := embeddedConfig(t, p, dataDir)
 	end := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 	play := func(seed uint64, count int, args ...string) *simulate.Generator {
@@ -289,7 +290,7 @@ func TestSimulateHistory(t *testing.T) {
 	}
 	before := play(1, 3000, "--to", "kafka")
 	s := startService(t, file)
-	beside := play(2, 10_000, "--to", "kafka")
+	beside := play(2, 5000, "--to", "kafka")
 	address := s.engine.get().Addr()
 	reconciled(t, address, before)
 	reconciled(t, address, beside)
@@ -371,7 +372,7 @@ func TestSimulateDefaults(t *testing.T) {
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	child := startProcess(t, "serve", "--config", embeddedConfig(t, p, t.TempDir()))
+	child := startProcess(t, "serve", "--config", embeddedConfig(t, p, warehouseDir(t)))
 	eventually(t, "the service is ready", func() bool { return len(notReady(t, p.adminURL("/readyz"))) == 0 })
 	// A request that never ends holds the shutdown up.
 	hold, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", p.receiver))
@@ -379,8 +380,11 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hold.Close()
-	if _, err := fmt.Fprintf(hold, "POST /webhooks/shopline HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"); err != nil {
+	if _, err := fmt.Fprintf(hold, "POST /webhooks/shopline HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"); err != nil {
 		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(hold).ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("the receiver does not wait for the body: %q, %v", line, err)
 	}
 	child.signal(syscall.SIGINT)
 	eventually(t, "the first signal is answered", func() bool { return strings.Contains(child.output.String(), "shutting down") })

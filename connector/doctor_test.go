@@ -80,7 +80,7 @@ func TestDoctorWithoutTheService(t *testing.T) {
 func TestDoctorBesideTheService(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	dataDir := t.TempDir()
+	dataDir := warehouseDir(t)
 	file := embeddedConfig(t, p, dataDir)
 	s := startService(t, file)
 	simulate := func(seed int, args ...string) {
@@ -171,7 +171,7 @@ func byPart(all []finding) map[string]finding {
 func TestDoctorTellsOfGaps(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	file := embeddedConfig(t, p, t.TempDir())
+	file := embeddedConfig(t, p, warehouseDir(t))
 	s := startService(t, file)
 	conn, err := clickhouse.Connect(*s.cfg.Sinks[0].ClickHouse)
 	if err != nil {

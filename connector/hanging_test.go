@@ -134,7 +134,7 @@ func TestHangingSinkCostsTheOthersNothing(t *testing.T) {
 		return oldest
 	}
 
-	const calmly, hanging = 200, 400 // webhooks
+	const calmly, hanging = 100, 250 // webhooks
 	cfg := simulate.DefaultConfig()
 	cfg.Seed, cfg.Count, cfg.Customers, cfg.ResendRatio, cfg.BadRatio = 71, calmly+2*hanging, 100, 0, 0
 	g := simulate.New(cfg)

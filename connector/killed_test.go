@@ -18,7 +18,7 @@ func TestEachPartIsKilled(t *testing.T) {
 	first, broker := startBroker(t, dir)
 	s := sections{broker: broker, clickHouse: w.address, sink: "batch: {max_age: 50ms}"}
 	receiver, sink := s.startReceiver(t), s.startSink(t)
-	sent := startTraffic(t, receiver.ports, 41, 6000, 600)
+	sent := startTraffic(t, receiver.ports, 41, 4000, 400)
 	stored := func() int64 { return w.rows("raw_webhooks") }
 	underLoad := func() {
 		t.Helper()

@@ -91,6 +91,28 @@ embedded:
 `, p.receiver, p.admin, p.native, dataDir, p.native, p.http))
 }
 
+// warehouseDir returns a data directory that begins with the tables of a migrated
+// warehouse. Making them costs more than most tests do with them.
+func warehouseDir(t *testing.T) string {
+	t.Helper()
+	migrated.Do(func() {
+		migrated.dir = filepath.Join(programDir, "warehouse")
+		if status, printed := connector(t, "migrate", "up", "--config", embeddedConfig(t, freePorts(t), migrated.dir)); status != 0 {
+			t.Fatalf("exit status %d; it printed:\n%s", status, printed)
+		}
+	})
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(migrated.dir)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+var migrated struct {
+	sync.Once
+	dir string // nothing runs on it
+}
+
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)

@@ -14,14 +14,14 @@ import (
 func TestClickHouseAwayForLong(t *testing.T) {
 	t.Parallel()
 	const (
-		events  = 20_000
-		maxRows = 2000 // as configured below
+		events  = 10_000
+		maxRows = 1000 // as configured below
 	)
 	w := startWarehouse(t)
 	_, broker := startBroker(t, t.TempDir())
 	s := sections{
 		broker: broker, clickHouse: w.address,
-		sink: "batch: {max_rows: 2000, max_bytes: 4194304, max_age: 500ms, buffer_bytes: 8388608}, retry: {max_interval: 500ms}",
+		sink: "batch: {max_rows: 1000, max_bytes: 2097152, max_age: 500ms, buffer_bytes: 4194304}, retry: {max_interval: 500ms}",
 	}
 	receiver, sink := s.startReceiver(t), s.startSink(t)
 	idle := sink.peakMB()
@@ -70,5 +70,5 @@ func TestClickHouseAwayForLong(t *testing.T) {
 	parts := w.number("SELECT toInt64(count()) FROM system.parts WHERE active AND database = 'loyalty'")
 	t.Logf("%d records of Kafka were %.0f rows in %.0f inserts, which are %d parts now", records, rows, inserts, parts)
 
-	sink.withinMB(idle + deliveringMB(8))
+	sink.withinMB(idle + deliveringMB(4))
 }

@@ -19,7 +19,7 @@ import (
 // withDashboards is embeddedConfig with the dashboards turned on.
 func withDashboards(t *testing.T, p ports) string {
 	t.Helper()
-	text, err := os.ReadFile(embeddedConfig(t, p, t.TempDir()))
+	text, err := os.ReadFile(embeddedConfig(t, p, warehouseDir(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

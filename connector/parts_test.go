@@ -235,9 +235,10 @@ type ownWarehouse struct {
 
 func startWarehouse(t *testing.T) *ownWarehouse {
 	t.Helper()
+	p := freePorts(t)
 	cfg := embedded.DefaultConfig()
-	cfg.DataDir = t.TempDir()
-	cfg.ClickHouse.NativePort, cfg.ClickHouse.HTTPPort = 0, 0
+	cfg.DataDir = warehouseDir(t)
+	cfg.ClickHouse.NativePort, cfg.ClickHouse.HTTPPort = p.native, p.http
 	e, err := startEngine(t.Context(), cfg, testLog(t))
 	if err != nil {
 		t.Fatal(err)

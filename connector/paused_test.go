@@ -41,13 +41,13 @@ func TestPausedSink(t *testing.T) {
 	// The one that is to be paused waits for ClickHouse nearly all of the time.
 	slow := s
 	slow.clickHouse = slowly(t, w.address, 200)
-	receiver, awake := s.startReceiver(t), s.startSink(t) // It runs the migrations, which would take the slow one long.
+	receiver, awake := s.startReceiver(t), s.startSink(t)
 	paused := slow.startSink(t)
 	assigned := func(c *child) int { return len(c.series("loyaltyhouse_consumer_lag_records")) }
 	shared := func() bool { return assigned(paused) == 3*partitions && assigned(awake) == 3*partitions }
 	eventually(t, "both have half of the partitions", shared)
 
-	sent := startTraffic(t, receiver.ports, 51, 5000, 250)
+	sent := startTraffic(t, receiver.ports, 51, 2500, 125)
 	delivered := func(c *child) float64 { return c.metric("loyaltyhouse_sink_rows_total") }
 	eventually(t, "both store rows", func() bool { return delivered(paused) > 0 && delivered(awake) > 0 })
 	paused.pause()

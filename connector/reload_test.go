@@ -40,7 +40,7 @@ embedded:`, p.native)
 // stored once.
 func TestReloadLosesNothing(t *testing.T) {
 	t.Parallel()
-	p, dataDir := freePorts(t), t.TempDir()
+	p, dataDir := freePorts(t), warehouseDir(t)
 	file := embeddedConfig(t, p, dataDir)
 	connector := startChild(t, "serve", "--config", file)
 	connector.ports = p
@@ -104,7 +104,7 @@ func TestReloadLosesNothing(t *testing.T) {
 func TestReloadRefusesWhatIsFaulty(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	file := embeddedConfig(t, p, t.TempDir())
+	file := embeddedConfig(t, p, warehouseDir(t))
 	replaceIn(t, file, "\nreceiver:", "\nreload_on_change: true\nreceiver:")
 	connector := startChild(t, "serve", "--config", file)
 	connector.ports = p

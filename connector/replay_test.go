@@ -51,7 +51,7 @@ func newTierBench(t *testing.T) *tierBench {
 	t.Helper()
 	b := &tierBench{t: t, p: freePorts(t)}
 	b.contract = writeFile(t, "tiers.yaml", tierContract("customer", "points_typo"))
-	text, err := os.ReadFile(embeddedConfig(t, b.p, t.TempDir()))
+	text, err := os.ReadFile(embeddedConfig(t, b.p, warehouseDir(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func TestWebhooksBecomeRows(t *testing.T) {
 // and again under load.
 func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	t.Parallel()
-	p, dataDir := freePorts(t), t.TempDir()
+	p, dataDir := freePorts(t), warehouseDir(t)
 	file := embeddedConfig(t, p, dataDir)
 	g := history(7, 2500)
 
@@ -184,7 +184,7 @@ func recordsOf(t *testing.T, dataDir, topic string) (n int64) {
 // start goes on.
 func TestShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
-	p, dataDir := freePorts(t), t.TempDir()
+	p, dataDir := freePorts(t), warehouseDir(t)
 	file := embeddedConfig(t, p, dataDir)
 	g := history(8, 1000)
 	first := startProcess(t, "serve", "--config", file)
@@ -224,7 +224,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 func TestClickHouseAway(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	s := startService(t, embeddedConfig(t, p, t.TempDir()))
+	s := startService(t, embeddedConfig(t, p, warehouseDir(t)))
 	if err := s.engine.get().Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestClickHouseAway(t *testing.T) {
 func TestBufferAway(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	s := startService(t, embeddedConfig(t, p, t.TempDir()))
+	s := startService(t, embeddedConfig(t, p, warehouseDir(t)))
 	if err := s.broker.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -310,11 +310,11 @@ sinks: [{name: warehouse, clickhouse: {addresses: ["%s"]}, batch: {max_age: 100m
 func TestStartErrors(t *testing.T) {
 	t.Parallel()
 	p := freePorts(t)
-	s := startService(t, embeddedConfig(t, p, t.TempDir()))
+	s := startService(t, embeddedConfig(t, p, warehouseDir(t)))
 	taken := func(change func(*ports)) string {
 		other := freePorts(t)
 		change(&other)
-		return embeddedConfig(t, other, t.TempDir())
+		return embeddedConfig(t, other, warehouseDir(t))
 	}
 	tests := map[string]struct {
 		file string

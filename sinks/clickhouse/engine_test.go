@@ -2,11 +2,13 @@ package clickhouse_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,6 +49,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if err := flag.Set("rapid.checks", strconv.Itoa(lawChecks)); err != nil { // The command line counts for more.
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	code := m.Run()
 	if err := engine.Close(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -59,6 +65,13 @@ func run(m *testing.M) int {
 	}
 	return code
 }
+
+// How often a law is tried, each time on a shop of up to so many accounts. What
+// the engine costs for a question is nearly the same for few and for many.
+const (
+	lawChecks   = 25
+	lawAccounts = 32
+)
 
 var databases atomic.Int32
 

@@ -21,6 +21,7 @@ import (
 // taken back or not, they are delivered, the views say what a plain computation
 // over the events says.
 func TestLedgerViewsAreThoseOfTheEvents(t *testing.T) {
+	t.Parallel()
 	w := openWarehouse(t)
 	shop := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -64,7 +65,7 @@ func drawHistory(rt *rapid.T, l ledger, shop string) history {
 		days := rapid.SampledFrom([]int{0, 1, 28, 31, 58, 61, 88, 91, 200, 363, 366, 500}).Draw(rt, "days")
 		return time.Duration(days)*24*time.Hour + time.Duration(rapid.IntRange(600, 20*3600).Draw(rt, "seconds"))*time.Second
 	})
-	for account := range rapid.IntRange(1, 7).Draw(rt, "accounts") {
+	for account := range rapid.IntRange(1, lawAccounts).Draw(rt, "accounts") {
 		tells := rapid.Bool().Draw(rt, "tells")
 		balance := int64(0)
 		if tells {
