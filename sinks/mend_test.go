@@ -1,13 +1,17 @@
 package sinks_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"loyaltyhouse/sinks"
@@ -100,6 +104,39 @@ func TestMissingRowsOfARepeatedBatchAreMended(t *testing.T) {
 		}
 		if len(s.tokens) != 4 {
 			t.Errorf("the tokens are %v, want one of the batch and one of each mend", s.tokens)
+		}
+	})
+}
+
+// Rows that never show although they are acknowledged, as where a TTL removes
+// them, hold nothing up, and are not told to have been mended.
+func TestRowsThatNeverShowAreGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newLeaky()
+		s.fails = 1
+		s.loses = func(offset int64) bool { return offset == 2 }
+		s.stored[3] = 1 // It is doubled.
+		metrics, err := sinks.NewRetryMetrics(prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		r := sinks.Retry(s, "test", sinks.RetryConfig{InitialInterval: time.Second, MaxInterval: time.Second}, metrics, slog.New(slog.NewTextHandler(&log, nil)), time.Now)
+		b := batch(1, 2, 3)
+		if err := r.Write(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if s.stored[2] != 0 || s.writes != 2+3 {
+			t.Errorf("the row was written with %d writes", s.writes)
+		}
+		if n := testutil.ToFloat64(metrics.Missing.WithLabelValues("test", b.Topic)); n != 3 {
+			t.Errorf("%v rows are counted that were written again, want 3", n)
+		}
+		if n := testutil.ToFloat64(metrics.Surplus.WithLabelValues("test", b.Topic)); n != 1 {
+			t.Errorf("%v doubled rows are counted, want 1", n)
+		}
+		if said := log.String(); strings.Count(said, "level=ERROR msg=\"rows are missing although") != 1 || !strings.Contains(said, "first_offset=1 last_offset=3 rows=1") {
+			t.Errorf("the log does not say which rows were given up:\n%s", said)
 		}
 	})
 }

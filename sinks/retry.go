@@ -117,15 +117,16 @@ const mostMends = 3
 // been written before is looked for afterwards, where the sink can do that, and
 // before, where its token may be forgotten.
 func (r *Retrying) Write(ctx context.Context, b *Batch) error {
-	since := b.Since
+	since, doubled := b.Since, 0
 	if since.IsZero() {
 		since = r.now()
 	} else if r.now().Sub(since) > doubtfulAge {
 		if _, able := r.Sink.(Inspector); able {
-			found, err := r.inspect(ctx, b, since)
+			found, err := r.inspect(ctx, b, since, 0)
 			if err != nil || len(found.Missing) == 0 {
 				return err
 			}
+			doubled = found.Surplus
 		}
 	}
 	repeated := *b
@@ -139,19 +140,29 @@ func (r *Retrying) Write(ctx context.Context, b *Batch) error {
 	if err != nil || tries == 1 && b.Since.IsZero() && r.now().Sub(since) < doubtfulAge {
 		return err
 	}
-	return r.mend(ctx, b, since)
+	return r.mend(ctx, b, since, doubled)
 }
 
-// mend writes rows again that are missing although the batch was written.
-func (r *Retrying) mend(ctx context.Context, b *Batch, since time.Time) error {
+// mend writes rows again that are missing although the batch was written. Rows
+// that the destination acknowledges each time and never shows have been taken
+// away on purpose: no further try would bring them back.
+func (r *Retrying) mend(ctx context.Context, b *Batch, since time.Time, doubled int) error {
 	for mend := 1; ; mend++ {
-		found, err := r.inspect(ctx, b, since)
-		if err != nil || len(found.Missing) == 0 || mend > mostMends {
+		found, err := r.inspect(ctx, b, since, doubled)
+		if err != nil || len(found.Missing) == 0 {
 			return err
 		}
-		r.log.LogAttrs(ctx, slog.LevelWarn, "rows of a batch are missing although it was written, as after a crash of the destination; they are written again",
+		doubled = max(doubled, found.Surplus)
+		where := []slog.Attr{
 			slog.String("sink", r.name), slog.String("topic", b.Topic), slog.Int("partition", b.Partition),
-			slog.Int64("first_offset", b.First()), slog.Int64("last_offset", b.Last()), slog.Int("rows", len(found.Missing)))
+			slog.Int64("first_offset", b.First()), slog.Int64("last_offset", b.Last()), slog.Int("rows", len(found.Missing)),
+		}
+		if mend > mostMends {
+			r.log.LogAttrs(ctx, slog.LevelError, "rows are missing although the destination has acknowledged them each time they were written; they are taken for stored and removed since: look for a TTL, a deletion or a row policy of the table, and if there is none, write them again with connector replay", where...)
+			return nil
+		}
+		r.log.LogAttrs(ctx, slog.LevelWarn, "rows of a batch are missing although it was written, as after a crash of the destination; they are written again", where...)
+		r.metrics.Missing.WithLabelValues(r.name, b.Topic).Add(float64(len(found.Missing)))
 		rest := b.pick(found.Missing, mend)
 		if _, err := r.retry(ctx, rest, func() error { return r.Sink.Write(ctx, rest) }); err != nil {
 			return err
@@ -159,8 +170,9 @@ func (r *Retrying) mend(ctx context.Context, b *Batch, since time.Time) error {
 	}
 }
 
-// inspect has the sink look for the batch, and tells what is wrong.
-func (r *Retrying) inspect(ctx context.Context, b *Batch, since time.Time) (found Findings, err error) {
+// inspect has the sink look for the batch, and tells of rows that are stored
+// twice, beyond those that are known to be.
+func (r *Retrying) inspect(ctx context.Context, b *Batch, since time.Time, doubled int) (found Findings, err error) {
 	inspector, able := r.Sink.(Inspector)
 	if !able {
 		return found, nil
@@ -171,14 +183,11 @@ func (r *Retrying) inspect(ctx context.Context, b *Batch, since time.Time) (foun
 	}); err != nil {
 		return found, err
 	}
-	if found.Surplus > 0 {
-		r.metrics.Surplus.WithLabelValues(r.name, b.Topic).Add(float64(found.Surplus))
+	if more := found.Surplus - doubled; more > 0 {
+		r.metrics.Surplus.WithLabelValues(r.name, b.Topic).Add(float64(more))
 		r.log.LogAttrs(ctx, slog.LevelError, "rows are stored twice, for the destination had forgotten that it had them; views that collapse resends collapse them too",
 			slog.String("sink", r.name), slog.String("topic", b.Topic), slog.Int("partition", b.Partition),
-			slog.Int64("first_offset", b.First()), slog.Int64("last_offset", b.Last()), slog.Int("rows", found.Surplus))
-	}
-	if len(found.Missing) > 0 {
-		r.metrics.Missing.WithLabelValues(r.name, b.Topic).Add(float64(len(found.Missing)))
+			slog.Int64("first_offset", b.First()), slog.Int64("last_offset", b.Last()), slog.Int("rows", more))
 	}
 	return found, nil
 }

@@ -141,7 +141,7 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) error {
 		}
 	}
 	if err := insert.Send(); err != nil {
-		return s.refused(ctx, b, s.describe(err))
+		return s.refused(ctx, b, s.verdict(err))
 	}
 	return nil
 }

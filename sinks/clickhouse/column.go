@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -89,22 +90,36 @@ func (b *buffer) addList(list []schema.Value) {
 	}
 }
 
+// milliseconds is the type of a column that holds a time as a contract has it.
+// Its zone is only how it is shown.
+var milliseconds = regexp.MustCompile(`^(Nullable\()?DateTime64\(3(, '[^']*')?\)\)?$`)
+
 // appendTo hands the values over as the insert's column number i.
 func (b *buffer) appendTo(insert driver.Batch, i int) error {
-	if column := insert.Columns()[i]; b.column.Type == schema.Time && string(column.Type()) == b.column.ClickHouseType() {
-		// Append would go through nanoseconds, which end in the year 2262.
-		return column.Decode(proto.NewReader(bytes.NewReader(b.native())), len(b.ints))
+	if b.column.Type != schema.Time {
+		return insert.Column(i).Append(b.data())
 	}
-	return insert.Column(i).Append(b.data())
+	// Append would take milliseconds for another type's unit, and go through
+	// nanoseconds, which end in the year 2262.
+	column := insert.Columns()[i]
+	form := milliseconds.FindStringSubmatch(string(column.Type()))
+	if form == nil || b.column.Nullable && form[1] == "" {
+		return fmt.Errorf("the column's type is %s", column.Type())
+	}
+	return column.Decode(proto.NewReader(bytes.NewReader(b.native(form[1] != ""))), len(b.ints))
 }
 
-// native returns numbers the way that ClickHouse's native format has them.
-func (b *buffer) native() []byte {
-	data := make([]byte, 0, len(b.set)+8*len(b.ints))
-	for _, set := range b.set {
-		isNull := byte(1)
-		if set {
-			isNull = 0
+// native returns numbers the way that ClickHouse's native format has them, in a
+// nullable column or in one that is not.
+func (b *buffer) native(nullable bool) []byte {
+	data := make([]byte, 0, 9*len(b.ints))
+	for i := range b.ints {
+		if !nullable {
+			break
+		}
+		isNull := byte(0)
+		if b.column.Nullable && !b.set[i] {
+			isNull = 1
 		}
 		data = append(data, isNull)
 	}
@@ -125,7 +140,7 @@ func (b *buffer) data() any {
 		return b.textss
 	}
 	switch b.column.Type {
-	case schema.Int64, schema.Time:
+	case schema.Int64:
 		return nullable(b.column.Nullable, b.ints, b.set)
 	case schema.Bool:
 		return nullable(b.column.Nullable, b.bools, b.set)

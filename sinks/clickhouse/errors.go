@@ -16,13 +16,28 @@ import (
 // The rest of it, with the row's values, is left out.
 var constraintName = regexp.MustCompile("^Constraint `([A-Za-z0-9_]+)` for table ")
 
-// describe classifies an error by ClickHouse's code, never by its text, and
-// keeps the text only where it cannot quote a row.
+// describe says where an error happened, with ClickHouse's text only where that
+// cannot quote a row.
 func (s *Sink) describe(err error) error {
 	at := strings.Join(s.cfg.Addresses, ", ")
 	exception, ok := errors.AsType[*clickhouse.Exception](err)
 	if !ok {
 		return fmt.Errorf("clickhouse %s: %w", at, err)
+	}
+	code := proto.Error(exception.Code)
+	if blamesServer(code) {
+		return fmt.Errorf("clickhouse %s: %w: %.500s", at, code, exception.Message)
+	}
+	return fmt.Errorf("clickhouse %s: %w; see the server's log, for the message may quote a row", at, code)
+}
+
+// verdict describes the error of rows that were sent. Whether it is permanent is
+// told by ClickHouse's code, never by its text. What is asked or prepared can
+// fail with the same codes, and says nothing of the rows.
+func (s *Sink) verdict(err error) error {
+	exception, ok := errors.AsType[*clickhouse.Exception](err)
+	if !ok {
+		return s.describe(err)
 	}
 	code := proto.Error(exception.Code)
 	switch {
@@ -34,10 +49,8 @@ func (s *Sink) describe(err error) error {
 		return sinks.Permanent(sinks.RowRefused, -1, fmt.Errorf("constraint %s: %w", name[1], code))
 	case rowRefused(code):
 		return sinks.Permanent(sinks.RowRefused, -1, code)
-	case blamesServer(code):
-		return fmt.Errorf("clickhouse %s: %w: %.500s", at, code, exception.Message)
 	default:
-		return fmt.Errorf("clickhouse %s: %w; see the server's log, for the message may quote a row", at, code)
+		return s.describe(err)
 	}
 }
 

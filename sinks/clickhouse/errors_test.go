@@ -134,10 +134,10 @@ func TestErrorsOfTheServerAreTransient(t *testing.T) {
 			t.Errorf("%s: no error", test.statement)
 			continue
 		}
-		expectCode(t, sink.Describe(err), test.code, false)
+		expectCode(t, sink.Verdict(err), test.code, false)
 	}
 	readonly := driver.Context(t.Context(), driver.WithSettings(driver.Settings{"readonly": 1}))
-	expectCode(t, sink.Describe(conn.Exec(readonly, insert+"'', now64(3)")), proto.ErrReadonly, false)
+	expectCode(t, sink.Verdict(conn.Exec(readonly, insert+"'', now64(3)")), proto.ErrReadonly, false)
 }
 
 func expectCode(t *testing.T, err error, code proto.Error, permanent bool) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Describe is what a sink makes of an error.
-func (s *Sink) Describe(err error) error { return s.describe(err) }
+// Verdict is what a sink makes of the error of an insert.
+func (s *Sink) Verdict(err error) error { return s.verdict(err) }
 
 // SetSurely replaces how much longer than a batch's age a server must have been up.
 func (s *Sink) SetSurely(d time.Duration) { s.surely = d }

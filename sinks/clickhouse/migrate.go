@@ -82,6 +82,14 @@ func createDatabase(ctx context.Context, options *clickhouse.Options, database s
 		return fmt.Errorf("clickhouse %s: %w", options.Addr, err)
 	}
 	defer conn.Close() //nolint:errcheck // Nothing is in flight.
+	// The right to create a database is asked for also where it is there already.
+	var there uint64
+	if err := conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = ?", database).Scan(&there); err != nil {
+		return fmt.Errorf("clickhouse %s: database %s: %w", options.Addr, database, err)
+	}
+	if there > 0 {
+		return nil
+	}
 	if err := conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS `"+database+"`"); err != nil {
 		return fmt.Errorf("clickhouse %s: database %s: %w", options.Addr, database, err)
 	}
@@ -183,9 +191,13 @@ func (d wholeMigrations) Run(migration io.Reader) error {
 }
 
 func (m *Migrator) setTTL(ctx context.Context, conn driver.Conn) error {
-	var present bool
-	if err := conn.QueryRow(ctx, "SELECT position(engine_full, ' TTL ') > 0 FROM system.tables WHERE database = ? AND name = 'raw_webhooks'", m.cfg.Database).Scan(&present); err != nil {
+	var present, same bool
+	if err := conn.QueryRow(ctx, `SELECT position(engine_full, ' TTL ') > 0, position(engine_full, concat(' TTL toDateTime(received_at) + toIntervalDay(', toString(?), ')')) > 0
+FROM system.tables WHERE database = ? AND name = 'raw_webhooks'`, m.cfg.RawWebhooksTTLDays, m.cfg.Database).Scan(&present, &same); err != nil {
 		return fmt.Errorf("clickhouse: TTL of raw_webhooks: %w", err)
+	}
+	if same {
+		return nil
 	}
 	alter := "ALTER TABLE `" + m.cfg.Database + "`.raw_webhooks "
 	statement := fmt.Sprintf("%sMODIFY TTL toDateTime(received_at) + INTERVAL %d DAY", alter, m.cfg.RawWebhooksTTLDays)
