@@ -134,6 +134,9 @@ func (c *Config) Validate() error {
 		if slices.ContainsFunc(c.Sinks[:i], func(s Sink) bool { return s.Name == c.Sinks[i].Name }) {
 			wrong("%s.name: %q is the name of another sink too", path, c.Sinks[i].Name)
 		}
+		if other := slices.IndexFunc(c.Sinks[:i], func(s Sink) bool { return s.sharesFiles(&c.Sinks[i]) }); other >= 0 {
+			wrong("%s.files: sink %q writes files of the same topics to the same place, and each would replace the other's; give each a prefix of its own", path, c.Sinks[other].Name)
+		}
 	}
 	if _, _, err := net.SplitHostPort(c.Admin.Address); err != nil {
 		wrong("admin.address: must be host:port, as in 127.0.0.1:9090, is %q", c.Admin.Address)

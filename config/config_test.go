@@ -171,6 +171,22 @@ shutdown_timeout: 10ms
 			want: []string{`connector.yaml:5: sinks[2].name: "a" is the name of another sink too`},
 		},
 		{
+			name: "sinks that would write the same files",
+			text: secrets + `sinks:
+  - {name: a, files: {local: {directory: /srv/lake}}, topics: points}
+  - {name: b, files: {local: {directory: /srv/lake}}, topics: store_credits}
+  - {name: c, files: {local: {directory: /srv/lake}, prefix: c}}
+  - {name: d, files: {local: {directory: /srv//lake/}}, filter: points_delta > 0, topics: [points, gift_cards]}
+  - {name: e, files: {s3: {bucket: lake, region: eu}}}
+  - {name: f, files: {s3: {bucket: lake, region: eu, endpoint: "https://store.example"}}}
+  - {name: g, files: {s3: {bucket: lake, region: eu}}}
+`,
+			want: []string{
+				`connector.yaml:6: sinks[3].files: sink "a" writes files of the same topics to the same place, and each would replace the other's; give each a prefix of its own`,
+				`connector.yaml:9: sinks[6].files: sink "e" writes files of the same topics to the same place, and each would replace the other's; give each a prefix of its own`,
+			},
+		},
+		{
 			name: "embedded ClickHouse without a sink",
 			text: secrets + "sinks: [{name: a, clickhouse: {addresses: warehouse:9000}}]\nembedded:\n  clickhouse: {native_port: 9001}\n",
 			want: []string{`connector.yaml:4: embedded.clickhouse: no sink writes to its address 127.0.0.1:9001; name it in sinks[0].clickhouse.addresses`},

@@ -172,6 +172,15 @@ func (s *Sink) validate() error {
 	return errors.Join(errs...)
 }
 
+// sharesFiles reports whether two sinks would write files of one name: these are
+// named by what they hold, not by their sink.
+func (s *Sink) sharesFiles(other *Sink) bool {
+	if s.Files == nil || other.Files == nil || !s.Files.SamePlace(*other.Files) {
+		return false
+	}
+	return len(s.Topics) == 0 || len(other.Topics) == 0 || slices.ContainsFunc(s.Topics, func(topic string) bool { return slices.Contains(other.Topics, topic) })
+}
+
 // validateSelections reports topics, columns and filters that do not fit the
 // tables, which are all that there are.
 func (c *Config) validateSelections(tables []*schema.Table) error {

@@ -23,6 +23,8 @@ type part struct {
 	// forReceiver parts are needed to accept webhooks.
 	forReceiver bool
 	check       func(ctx context.Context) error
+
+	asked *sync.WaitGroup // the checks that are under way
 }
 
 // readiness knows the parts of the process.
@@ -34,13 +36,25 @@ type readiness struct {
 func (r *readiness) add(p part) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	p.asked = &sync.WaitGroup{}
 	r.parts = append(r.parts, p)
 }
 
+// remove returns when the parts are no longer asked.
 func (r *readiness) remove(names ...string) {
+	var removed []part
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.parts = slices.DeleteFunc(r.parts, func(p part) bool { return slices.Contains(names, p.Name) })
+	r.parts = slices.DeleteFunc(r.parts, func(p part) bool {
+		if !slices.Contains(names, p.Name) {
+			return false
+		}
+		removed = append(removed, p)
+		return true
+	})
+	r.mu.Unlock()
+	for _, p := range removed {
+		p.asked.Wait()
+	}
 }
 
 type partState struct {
@@ -55,6 +69,7 @@ func (r *readiness) check(ctx context.Context, receiverOnly bool) (ready bool, s
 	parts := make([]part, 0, len(r.parts))
 	for _, p := range r.parts {
 		if p.forReceiver || !receiverOnly {
+			p.asked.Add(1)
 			parts = append(parts, p)
 		}
 	}
@@ -63,6 +78,7 @@ func (r *readiness) check(ctx context.Context, receiverOnly bool) (ready bool, s
 	var wg sync.WaitGroup
 	for i, p := range parts {
 		wg.Go(func() {
+			defer p.asked.Done()
 			states[i] = partState{Name: p.Name, Ready: true}
 			if err := p.check(ctx); err != nil {
 				states[i] = partState{Name: p.Name, Message: err.Error()}
@@ -139,6 +155,22 @@ func listenAdmin(ctx context.Context, address string, ready *readiness, metrics 
 
 func (a *adminServer) serve() error {
 	if err := a.http.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin: %w", err)
+	}
+	return nil
+}
+
+// adminGrace is how long a shutdown waits for what is being answered. A panel can
+// take longer, and its reader can ask again.
+const adminGrace = time.Second
+
+func (a *adminServer) shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, adminGrace)
+	defer cancel()
+	if err := a.http.Shutdown(ctx); err == nil {
+		return nil
+	}
+	if err := a.http.Close(); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	return nil

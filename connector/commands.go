@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -120,6 +121,11 @@ func checkConfig(cmd *cobra.Command, file string) (*config.Config, error) {
 		return nil, err
 	}
 	client.Close()
+	if cert, key := cfg.Receiver.TLSCertFile, cfg.Receiver.TLSKeyFile; cert != "" {
+		if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+			return nil, fmt.Errorf("receiver: TLS certificate %s with key %s: %w", cert, key, err)
+		}
+	}
 	for _, s := range cfg.Sinks {
 		sink, err := openDestination(s, schema.Tables(contracts), log)
 		if err != nil {

@@ -50,6 +50,12 @@ sinks:
 		}
 	}
 
+	certificate := writeFile(t, "connector.yaml", "receiver: {secrets: [s], tls_cert_file: absent.pem, tls_key_file: absent.key}\nsinks: [{name: clickhouse, clickhouse: {}}]\n")
+	status, printed = connector(t, "config", "check", "--config", certificate)
+	if status != 1 || !strings.Contains(printed, "receiver: TLS certificate absent.pem with key absent.key: open absent.pem: no such file") {
+		t.Errorf("exit status %d for a certificate that is not there; it printed:\n%s", status, printed)
+	}
+
 	status, printed = connector(t, "config", "check", "--config", "absent.yaml")
 	if status != 1 || !strings.Contains(printed, "absent.yaml") || !strings.Contains(printed, "--config") {
 		t.Errorf("exit status %d for no file; it printed:\n%s", status, printed)

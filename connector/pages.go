@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -21,7 +23,9 @@ type pages struct {
 
 	mu      sync.Mutex
 	conn    driver.Conn
-	missing error // why there is no connection
+	reading clickhouse.Config // of conn
+	files   string            // what was in the files that reading names
+	missing error             // why there is no connection
 }
 
 // pageConnections is how many panels are read at once.
@@ -49,25 +53,42 @@ func newPages(cfg config.Admin) (*pages, error) {
 	return p, nil
 }
 
-// connect has the pages read from the first ClickHouse sink.
-func (p *pages) connect(cfg *config.Config, r roles) (err error) {
+// connect has the pages read from the first ClickHouse sink, also where that has
+// changed. Where it returns an error they go on as they were.
+func (p *pages) connect(cfg *config.Config, r roles) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !r.deliver {
 		p.missing = errors.New("this process only receives webhooks and has no ClickHouse sink; open the admin port of one that runs connector serve or connector sink")
 		return nil
 	}
-	for _, sink := range cfg.Sinks {
-		if sink.ClickHouse == nil {
-			continue
-		}
-		reading := *sink.ClickHouse
-		reading.MaxConnections = pageConnections
-		p.conn, err = clickhouse.Connect(reading)
+	i := slices.IndexFunc(cfg.Sinks, func(s config.Sink) bool { return s.ClickHouse != nil })
+	if i < 0 {
+		p.missing = errors.New("no sink of this process is a ClickHouse, which the dashboards read")
+		p.replace(nil)
+		return nil
+	}
+	reading := *cfg.Sinks[i].ClickHouse
+	reading.MaxConnections = pageConnections
+	files := digest(reading.Files())
+	if p.conn != nil && reflect.DeepEqual(reading, p.reading) && files == p.files {
+		return nil
+	}
+	conn, err := clickhouse.Connect(reading)
+	if err != nil {
 		return err
 	}
-	p.missing = errors.New("no sink of this process is a ClickHouse, which the dashboards read")
+	p.reading, p.files = reading, files
+	p.replace(conn)
 	return nil
+}
+
+// replace closes the connection that is no longer read from.
+func (p *pages) replace(conn driver.Conn) {
+	if p.conn != nil {
+		_ = p.conn.Close() // Nothing was written through it.
+	}
+	p.conn = conn
 }
 
 func (p *pages) warehouse() (dashboards.Warehouse, error) {
@@ -79,11 +100,8 @@ func (p *pages) warehouse() (dashboards.Warehouse, error) {
 	return p.conn, nil
 }
 
-func (p *pages) close() error {
+func (p *pages) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.conn == nil {
-		return nil
-	}
-	return p.conn.Close()
+	p.replace(nil)
 }

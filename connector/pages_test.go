@@ -13,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"loyaltyhouse/config"
+	"loyaltyhouse/connector/harness"
 	"loyaltyhouse/dashboards"
+	"loyaltyhouse/schema/strictyaml"
 )
 
 // withDashboards is embeddedConfig with the dashboards turned on.
@@ -286,4 +288,45 @@ func TestPagesWithoutWarehouse(t *testing.T) {
 	if status, text := body(off, "/dashboards"); status != http.StatusNotFound || !strings.Contains(text, "admin.dashboards") {
 		t.Errorf("turned off: %d %s", status, text)
 	}
+}
+
+// The pages read from where the first ClickHouse sink writes to, also after that
+// has changed, and go on where it cannot be changed.
+func TestPagesFollowAReload(t *testing.T) {
+	t.Parallel()
+	file := withDashboards(t, freePorts(t))
+	s := startService(t, file)
+	d := board(t, "SELECT currentUser() AS user")
+	expect := func(state string, status int) {
+		t.Helper()
+		if got, a := ask(t, s, d, "/panels/1", nil); got != status {
+			t.Errorf("%s: a panel is answered %d %s, want %d", state, got, a.Message, status)
+		}
+	}
+	reconfigure := func(change func(*config.Config)) error {
+		t.Helper()
+		next, err := config.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(next)
+		return s.reconfigure(t.Context(), next)
+	}
+	expect("at the start", http.StatusOK)
+	nobody, err := harness.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := reconfigure(func(c *config.Config) { c.Sinks[0].ClickHouse.PasswordFile = "/nowhere" }); err == nil {
+		t.Error("a password file that is not there is taken")
+	}
+	expect("after a refused change", http.StatusOK)
+	if err := reconfigure(func(c *config.Config) { c.Sinks[0].ClickHouse.Addresses = strictyaml.List{nobody} }); err != nil {
+		t.Fatal(err)
+	}
+	expect("where nobody listens", http.StatusServiceUnavailable)
+	if err := reconfigure(func(*config.Config) {}); err != nil {
+		t.Fatal(err)
+	}
+	expect("as it was", http.StatusOK)
 }

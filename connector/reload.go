@@ -122,6 +122,9 @@ func (s *service) reconfigure(ctx context.Context, next *config.Config) (err err
 	if err != nil {
 		return err
 	}
+	if err := s.pages.connect(next, s.roles); err != nil {
+		return errors.Join(err, closeAll(open))
+	}
 	if keys := fixedDifferences(s.cfg, next); len(keys) > 0 {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "some of what has changed takes effect with the next start", slog.String("keys", strings.Join(keys, ", ")))
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -93,7 +94,8 @@ func (r *Receiver) routes() http.Handler {
 	engine.HandleMethodNotAllowed = true
 	engine.RedirectTrailingSlash = false
 	engine.Use(r.measure, gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, _ any) {
-		r.log.LogAttrs(c.Request.Context(), slog.LevelError, "a webhook made the receiver panic; it was answered 503 and will be sent again")
+		r.log.LogAttrs(c.Request.Context(), slog.LevelError, "a webhook made the receiver panic; it was answered 503 and will be sent again",
+			slog.String("stack", string(debug.Stack()))) // It has no values, unlike what the panic says.
 		r.refuse(c, errInternal)
 	}))
 	engine.POST(Path, r.receive)

@@ -336,6 +336,9 @@ func TestBufferFails(t *testing.T) {
 			if f.logs.String() == "" {
 				t.Error("nobody is told: the log is empty")
 			}
+			if logged := f.logs.String(); test.reason == "internal_error" && (!strings.Contains(logged, "receiver_test.go") || strings.Contains(logged, "Zaphod")) {
+				t.Errorf("the log does not say where the panic began, or repeats it:\n%s", logged)
+			}
 			if got := f.metric(t, "loyaltyhouse_webhook_rejects_total", "reason=invalid_json"); got != 0 {
 				t.Errorf("%v rejects are counted for what was not kept", got)
 			}

@@ -125,6 +125,25 @@ func (c LocalConfig) validate() error {
 	return nil
 }
 
+// SamePlace reports whether another sink's files would be among those of this one.
+func (c Config) SamePlace(other Config) bool {
+	if c.Prefix != other.Prefix {
+		return false
+	}
+	switch {
+	case c.Local != nil && other.Local != nil:
+		return filepath.Clean(c.Local.Directory) == filepath.Clean(other.Local.Directory)
+	case c.S3 != nil && other.S3 != nil:
+		return c.S3.Endpoint == other.S3.Endpoint && c.S3.Bucket == other.S3.Bucket
+	case c.GCS != nil && other.GCS != nil:
+		return c.GCS.Bucket == other.GCS.Bucket
+	case c.Azure != nil && other.Azure != nil:
+		return c.Azure.Account == other.Azure.Account && c.Azure.Endpoint == other.Azure.Endpoint && c.Azure.Container == other.Azure.Container
+	default:
+		return false
+	}
+}
+
 // Files returns the files that Open reads, and empty names for those that are not set.
 func (c Config) Files() []string {
 	switch {
