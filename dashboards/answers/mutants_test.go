@@ -142,7 +142,10 @@ var mutants = []mutant{
 	{"trust", "Deliveries and events", "loyalty.raw_webhooks", "loyalty.dead_letters"},
 	{"trust", "Deliveries by topic", "LIMIT 20", "LIMIT 2"},
 	{"trust", "Refreshed", "'second'", "'day'"},
-	{"trust", "Refreshed", "loyalty.points_gaps_cached", "loyalty.points_gapes_cached"},
+	{"trust", "Refreshed", "'points_gaps'", "'points_gapes'"},
+	{"trust", "Refreshed", "last_success_time, now", "next_refresh_time, now"},
+	{"trust", "Refreshed", "exception != ''", "exception = ''"},
+	{"trust", "Refreshed", "'loyalty'", "'default'"},
 	{"trust", "Dead letters", "${tz:sqlstring}", "'UTC'"},
 	{"trust", "Gaps", "gaps > 0", none},
 }

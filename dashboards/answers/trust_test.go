@@ -67,12 +67,12 @@ var trust = board{
 			return a.sorted(20, desc(1), asc(0))
 		},
 		"Refreshed": func(p *programme, _ choice) answer {
-			a := table(text.as("Table"), seconds.as("Ago"))
+			a := table(text.as("Table"), seconds.as("Ago"), text.as("State"))
 			for _, name := range []string{
 				"points_members", "points_cohorts", "points_segments", "store_credit_members", "gift_card_lives",
 				"customer_consents", "points_gaps", "store_credit_gaps", "gift_card_gaps", "reconciliation",
 			} {
-				a.add(name, between(time.Since(p.refreshed).Seconds()-1, time.Since(p.refreshing).Seconds()+1))
+				a.add(name, between(time.Since(p.refreshed).Seconds()-1, time.Since(p.refreshing).Seconds()+1), "on time")
 			}
 			a.anyOrder = true // They are refreshed one after the other, or at once.
 			return a

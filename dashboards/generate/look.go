@@ -298,6 +298,18 @@ func warned(name string, f format, amberAt, redAt float64) column {
 	return c
 }
 
+// told colours the texts of a column. Texts and colours come in turn.
+func told(name string, colors ...string) column {
+	texts := map[string]any{}
+	for i := 0; i+1 < len(colors); i += 2 {
+		texts[colors[i]] = map[string]any{"color": colors[i+1], "index": i / 2}
+	}
+	return column{name, []dashboard.DynamicConfigValue{
+		{Id: "custom.cellOptions", Value: map[string]any{"type": "color-text"}},
+		{Id: "mappings", Value: []map[string]any{{"type": "value", "options": texts}}},
+	}}
+}
+
 // toLedger makes the column Customer lead to that customer's ledger. The table
 // has a column Shop, too.
 func toLedger() column {

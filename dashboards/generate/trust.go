@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
@@ -133,7 +133,7 @@ func trust() board {
 					warned("Received ago", duration, 86400, 604800), written("Happened ago", duration)),
 			},
 			{
-				coloured(sideBySide(12, 9, "Deliveries and events", "Signed webhooks by the time when they came, resends too, and the events among them, each once. What is between the two came again.", whole, asSeries(
+				coloured(sideBySide(10, 10, "Deliveries and events", "Signed webhooks by the time when they came, resends too, and the events among them, each once. What is between the two came again.", whole, asSeries(
 					withStep,
 					"SELECT",
 					"  "+bucket("received_at")+" AS time,",
@@ -142,7 +142,7 @@ func trust() board {
 					"FROM loyalty.raw_webhooks", inReceived,
 					"GROUP BY time",
 					"ORDER BY time")), "Deliveries", blue, "Events", green),
-				rows(6, 9, "Deliveries by topic", "Signed webhooks that came in the selected time, and the events among them, each once.", "Nothing came in the selected time.", asTable(
+				rows(6, 10, "Deliveries by topic", "Signed webhooks that came in the selected time, and the events among them, each once.", "Nothing came in the selected time.", asTable(
 					"SELECT",
 					"  if(topic = '', 'not told', topic) AS \"Topic\",",
 					"  count() AS \"Deliveries\",",
@@ -151,26 +151,30 @@ func trust() board {
 					"GROUP BY \"Topic\"",
 					"ORDER BY \"Deliveries\" DESC, \"Topic\"",
 					"LIMIT 20")),
-				rows(6, 9, "Refreshed", "When ClickHouse last refreshed the tables from which numbers of all history come. It does so every few minutes. A table that holds no row tells no time: no gap, no row.", "No table has been refreshed.", refreshed(),
-					warned("Ago", duration, 900, 3600)),
+				rows(8, 10, "Refreshed", "As of how long ago the numbers of all history are, by the table that they come from, the oldest first. A table is late half an hour after its next refresh was due, has failed where the latest attempt did, and is missing where ClickHouse does not know it. system.view_refreshes says more.", "No table is known.", refreshed(),
+					written("Ago", duration), told("State", "on time", green, "late", amber, "failed", red, "missing", red)),
 			},
 		},
 	}
 }
 
+// refreshed asks ClickHouse itself, for a table that holds no row has no time, and
+// one that others are made of may be older than these. The names are listed so that
+// a table which is not there is seen.
 func refreshed() sqlQuery {
-	query := []string{
+	return asTable(
 		"SELECT",
 		"  name AS \"Table\",",
-		"  dateDiff('second', at, now64(3)) AS \"Ago\"",
+		"  dateDiff('second', last_success_time, now()) AS \"Ago\",",
+		"  multiIf(",
+		"    status = '', 'missing',",
+		"    exception != '', 'failed',",
+		"    ifNull(next_refresh_time < now() - INTERVAL 30 MINUTE, true), 'late',",
+		"    'on time') AS \"State\"",
 		"FROM",
 		"(",
-	}
-	for i, name := range cached {
-		if i > 0 {
-			query = append(query, "  UNION ALL")
-		}
-		query = append(query, fmt.Sprintf("  SELECT '%s' AS name, maxOrNull(refreshed_at) AS at FROM loyalty.%s_cached", name, name))
-	}
-	return asTable(append(query, ")", "ORDER BY at, name")...)
+		"  SELECT arrayJoin(['"+strings.Join(cached, "', '")+"']) AS name",
+		") AS names",
+		"LEFT JOIN system.view_refreshes AS refreshes ON refreshes.database = 'loyalty' AND refreshes.view = concat(names.name, '_cached')",
+		"ORDER BY last_success_time NULLS FIRST, name")
 }
