@@ -64,9 +64,9 @@ func silenceAlarms(p *programme) map[string]alarm {
 	return all
 }
 
-// letterAlarms are the dead letters of an hour by stage and reason.
+// letterAlarms are the dead letters of a day by stage and reason.
 func letterAlarms(p *programme) map[string]alarm {
-	lately := only(p.letters, func(l *letter) bool { return l.received.After(p.now.Add(-time.Hour)) })
+	lately := only(p.letters, func(l *letter) bool { return l.received.After(p.now.Add(-day)) })
 	all := map[string]alarm{}
 	for of, part := range grouped(lately, func(l *letter) string { return l.stage + " " + l.reason }) {
 		all[of] = alarm{around{number: float64(len(part))}, true}
