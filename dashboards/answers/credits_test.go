@@ -7,7 +7,7 @@ var storeCredits = board{
 		"Used":   func(p *programme, c choice) answer { return single(money, taken(p.chosen(credits, c))) },
 		"Net":    func(p *programme, c choice) answer { return single(money, net(p.chosen(credits, c))) },
 		"Use rate": func(p *programme, c choice) answer {
-			return single(share, over(taken(p.chosen(credits, c)), added(p.chosen(credits, c))))
+			return single(share, p.takenOfAdded(credits, c))
 		},
 		"Customers": func(p *programme, c choice) answer { return single(count, customers(p.chosen(credits, c))) },
 		"Issued by reason": func(p *programme, c choice) answer {

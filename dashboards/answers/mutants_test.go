@@ -16,9 +16,10 @@ import (
 type mutant struct{ uid, of, old, new string }
 
 const (
-	shopFilter  = "$__conditionalAll(shop_id IN (${shop:sqlstring}), $shop)"
-	sceneFilter = "$__conditionalAll(updated_scene IN (${scene:sqlstring}), $scene)"
-	none        = "1=1"
+	shopFilter   = "$__conditionalAll(shop_id IN (${shop:sqlstring}), $shop)"
+	sceneFilter  = "$__conditionalAll(updated_scene IN (${scene:sqlstring}), $scene)"
+	reasonFilter = "$__conditionalAll(update_reason IN (${reason:sqlstring}), $reason)"
+	none         = "1=1"
 )
 
 var mutants = []mutant{
@@ -30,6 +31,8 @@ var mutants = []mutant{
 	{"points-by-scene", "Net", sceneFilter, none},
 	{"points-by-scene", "Net", "sum(points_delta)", "sum(abs(points_delta))"},
 	{"points-by-scene", "Redemption rate", `"percentunit"`, `"percent"`},
+	{"points-by-scene", "Redemption rate", shopFilter, sceneFilter},
+	{"points-by-scene", "Redemption rate", shopFilter, shopFilter + " AND " + sceneFilter},
 	{"points-by-scene", "Redemption rate", `"max":1,`, `"max":100,`},
 	{"points-by-scene", "Redemption rate", " AS rate", " * 100 AS rate"},
 	{"points-by-scene", "Active members", "cityHash64(shop_id, buyer_id)", "cityHash64(buyer_id)"},
@@ -65,6 +68,7 @@ var mutants = []mutant{
 	{"store-credits", "Issued", `"decimals":2`, `"decimals":0`},
 	{"store-credits", "Issued", "loyalty.store_credits", "loyalty.fact_store_credits"},
 	{"store-credits", "Used", `"locale"`, `"percentunit"`},
+	{"store-credits", "Use rate", shopFilter, shopFilter + " AND " + reasonFilter},
 	{"store-credits", "Used by reason", " / 100", " / 1000"},
 	{"store-credits", "Totals by reason", `{"id":"decimals","value":2}`, `{"id":"decimals","value":0}`},
 	{"store-credits", "Issued by reason, in all", "balance_delta_cents > 0", "balance_delta_cents < 0"},

@@ -13,7 +13,7 @@ var pointsByScene = board{
 		"Points burned": func(p *programme, c choice) answer { return single(count, taken(p.chosen(points, c))) },
 		"Net":           func(p *programme, c choice) answer { return single(count, net(p.chosen(points, c))) },
 		"Redemption rate": func(p *programme, c choice) answer {
-			return single(share, over(taken(p.chosen(points, c)), added(p.chosen(points, c))))
+			return single(share, p.takenOfAdded(points, c))
 		},
 		"Active members": func(p *programme, c choice) answer { return single(count, customers(p.chosen(points, c))) },
 		"Earned by scene": func(p *programme, c choice) answer {
@@ -81,6 +81,13 @@ func largerOf(i, j int) order {
 	return func(a, b []any) int {
 		return compareCells(max(b[i].(int64), b[j].(int64)), max(a[i].(int64), a[j].(int64)))
 	}
+}
+
+// takenOfAdded is what was taken in the selected time for each that was added, of all
+// scenes and reasons.
+func (p *programme) takenOfAdded(ledger string, c choice) any {
+	c.scenes = nil
+	return over(taken(p.chosen(ledger, c)), added(p.chosen(ledger, c)))
 }
 
 // outstanding is the sum of all balances, as of now.

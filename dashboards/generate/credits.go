@@ -26,9 +26,9 @@ func storeCredits() board {
 				number(5, "Net", "Issued less used in the selected time: by how much the shops owe more. In the shop's currency.", money, blue, asTable(
 					"SELECT sum(balance_delta_cents) / 100 AS net",
 					"FROM loyalty.store_credits", inCredits)),
-				dial(4, "Use rate", "What was used in the selected time for each unit issued in it. Above 100 % customers spend what they had before.", purple, asTable(
+				dial(4, "Use rate", "What was used in the selected time for each unit issued in it. Above 100 % customers spend what they had before. What is issued for one reason is used for another, so that of the variables only the shop counts.", purple, asTable(
 					"SELECT -sumIf(balance_delta_cents, balance_delta_cents < 0) / nullIf(sumIf(balance_delta_cents, balance_delta_cents > 0), 0) AS rate",
-					"FROM loyalty.store_credits", inCredits)),
+					"FROM loyalty.store_credits", where(inTime, inShop))),
 				number(5, "Customers", "Customers whose store credits changed in the selected time. A customer of two shops counts twice.", whole, blue, asTable(
 					"SELECT "+customers+" AS customers",
 					"FROM loyalty.store_credits", inCredits)),

@@ -31,9 +31,9 @@ func pointsByScene() board {
 				number(5, "Net", "Points earned less points burned in the selected time: by how much balances grew.", whole, blue, asTable(
 					"SELECT sum(points_delta) AS net",
 					"FROM loyalty.points", inPoints)),
-				dial(4, "Redemption rate", "Points burned in the selected time for each point earned in it. Above 100 % customers spend what they had before.", purple, asTable(
+				dial(4, "Redemption rate", "Points burned in the selected time for each point earned in it. Above 100 % customers spend what they had before. What is earned in one scene is burned in another, so that of the variables only the shop counts.", purple, asTable(
 					"SELECT -sumIf(points_delta, points_delta < 0) / nullIf(sumIf(points_delta, points_delta > 0), 0) AS rate",
-					"FROM loyalty.points", inPoints)),
+					"FROM loyalty.points", where(inTime, inShop))),
 				number(5, "Active members", "Customers whose points changed in the selected time. A customer of two shops counts twice.", whole, blue, asTable(
 					"SELECT "+customers+" AS members",
 					"FROM loyalty.points", inPoints)),
