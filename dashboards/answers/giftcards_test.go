@@ -13,7 +13,7 @@ var giftCards = board{
 		"Redeemed": func(p *programme, c choice) answer { return single(money, redeemed(p.chosen(cards, c))) },
 		"Refunded": func(p *programme, c choice) answer { return single(money, refunded(p.chosen(cards, c))) },
 		"Disabled": func(p *programme, c choice) answer { return single(money, disabled(p.chosen(cards, c))) },
-		"Cards used": func(p *programme, c choice) answer {
+		"Cards changed": func(p *programme, c choice) answer {
 			return single(count, int64(len(grouped(p.chosen(cards, c), func(e *change) owner { return account(cards, e) }))))
 		},
 		"Sold, redeemed, refunded, disabled": func(p *programme, c choice) answer {

@@ -81,7 +81,7 @@ var mutants = []mutant{
 	{"gift-cards", "Redeemed", "AND scene_type = 'PURCHASE_PAYMENT'", ""},
 	{"gift-cards", "Refunded", "'RETURN_INCREASE'", "'PURCHASE_PAYMENT'"},
 	{"gift-cards", "Disabled", "'CARD_DISABLED'", "'CARD_DIABLED'"},
-	{"gift-cards", "Cards used", "cityHash64(shop_id, gift_card_code)", "cityHash64(gift_card_code)"},
+	{"gift-cards", "Cards changed", "cityHash64(shop_id, gift_card_code)", "cityHash64(gift_card_code)"},
 	{"gift-cards", "Outstanding", "state = 'active'", "state != 'disabled'"},
 	{"gift-cards", "Breakage rate", "sold_cents", "redeemed_cents"},
 	{"gift-cards", "Expiring", "state = 'active' AND", ""},

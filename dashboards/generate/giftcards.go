@@ -35,7 +35,7 @@ func giftCards() board {
 				number(5, "Disabled", "What was left on cards that were disabled in the selected time, in the shop's currency. Resends count once.", money, amber, asTable(
 					"SELECT "+disabled+" AS disabled",
 					"FROM loyalty.gift_cards", inCards)),
-				number(4, "Cards used", "Cards whose balance changed in the selected time.", whole, blue, asTable(
+				number(4, "Cards changed", "Cards whose balance changed in the selected time: sold, used, refunded or disabled.", whole, blue, asTable(
 					"SELECT "+cards+" AS cards",
 					"FROM loyalty.gift_cards", inCards)),
 			},
