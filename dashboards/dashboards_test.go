@@ -307,6 +307,11 @@ func checkQueries(t *testing.T, d dashboard) {
 			if label := strings.TrimSuffix(strings.TrimPrefix(p.FieldConfig.Defaults.DisplayName, "${__field.labels."), "}"); label != "" && !has(label) {
 				t.Errorf("%q names its series by the column %q, which its query does not give", p.Title, label)
 			}
+			for _, limit := range regexp.MustCompile(`(?m)^LIMIT (\d?)(\d{3})$`).FindAllStringSubmatch(query.RawSQL, -1) {
+				if most := strings.TrimPrefix(limit[1]+","+limit[2], ","); !strings.Contains(p.Description, " "+most+" ") && !strings.Contains(p.Description, " "+most+".") {
+					t.Errorf("%q shows at most %s rows and does not say so", p.Title, most)
+				}
+			}
 			if p.Type == "timeseries" && !has("time") {
 				t.Errorf("%q has no column time", p.Title)
 			}

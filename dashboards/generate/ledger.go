@@ -64,7 +64,7 @@ func customerLedger() board {
 					"ORDER BY time, event_id")),
 			},
 			{
-				rows(24, 12, "Events", "Every event of the three ledgers in the selected time, the latest first. Points are points, amounts are in the shop's currency. Resends count once.", "No event of this customer in the selected time.", asTable(
+				rows(24, 12, "Events", "The latest 1,000 events of the three ledgers in the selected time. Points are points, amounts are in the shop's currency. Resends count once.", "No event of this customer in the selected time.", asTable(
 					"SELECT *",
 					"FROM",
 					"(",
@@ -127,7 +127,7 @@ func customerLedger() board {
 					written("Amount", money), written("Amount after", money)),
 			},
 			{
-				rows(12, 9, "Gift cards", "The cards that the customer holds now, whatever the selected time, in the shop's currency. Refreshed every few minutes.", "The customer holds no gift card.", asTable(
+				rows(12, 9, "Gift cards", "The cards that the customer holds now, whatever the selected time, the latest 100 to have changed, in the shop's currency. Refreshed every few minutes.", "The customer holds no gift card.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  gift_card_code AS \"Card\",",
@@ -141,7 +141,7 @@ func customerLedger() board {
 					"ORDER BY updated_at DESC, shop_id, gift_card_code",
 					"LIMIT 100"),
 					written("Original value", money), written("Balance", money), written("Redeemed", money)),
-				rows(12, 9, "Changes of the profile", "Fields that an update of the selected time changed, the latest first.", "No field changed in the selected time.", asTable(
+				rows(12, 9, "Changes of the profile", "Fields that an update of the selected time changed, the latest 500.", "No field changed in the selected time.", asTable(
 					"SELECT",
 					"  updated_at AS \"Time\",",
 					"  shop_id AS \"Shop\",",
@@ -153,7 +153,7 @@ func customerLedger() board {
 					"LIMIT 500")),
 			},
 			{
-				rows(12, 9, "Gaps of this customer", "Events whose balance does not follow from the event before, all history: what was expected, what was told. Amounts are in the shop's currency. Refreshed every few minutes.", "There is no gap.", asTable(
+				rows(12, 9, "Gaps of this customer", "The latest 500 events whose balance does not follow from the event before, all history: what was expected, what was told. Amounts are in the shop's currency. Refreshed every few minutes.", "There is no gap.", asTable(
 					"SELECT *",
 					"FROM",
 					"(",
@@ -182,7 +182,7 @@ func customerLedger() board {
 					"ORDER BY \"Time\" DESC, \"Shop\", \"Ledger\"",
 					"LIMIT 500"),
 					written("Expected", money), written("Told", money), written("Unexplained", money)),
-				rows(12, 9, "Deliveries", "Webhooks of this customer's events that came in the selected time, resends too. Bodies are left out; event and webhook id find them in raw_webhooks.", "Nothing of this customer came in the selected time.", asTable(
+				rows(12, 9, "Deliveries", "The latest 500 webhooks of this customer's events that came in the selected time, resends too. Bodies are left out; event and webhook id find them in raw_webhooks.", "Nothing of this customer came in the selected time.", asTable(
 					"SELECT",
 					"  received_at AS \"Received\",",
 					"  shop_id AS \"Shop\",",

@@ -62,7 +62,7 @@ func trust() board {
 					"ORDER BY time, reason")),
 			},
 			{
-				rows(12, 10, "Reconciliation", "Every day and ledger of the selected time: events, gaps, and how much is unexplained, without regard to the sign. Points, and for the others 1/100 of the shop's currency. Days are in UTC; those with gaps come first. Refreshed every few minutes.", "No event in the selected time.", asTable(
+				rows(12, 10, "Reconciliation", "Days and ledgers of the selected time, those with gaps first and then the latest, 500 at most: events, gaps, and how much is unexplained, without regard to the sign. Points, and for the others 1/100 of the shop's currency. Days are in UTC. Refreshed every few minutes.", "No event in the selected time.", asTable(
 					"SELECT",
 					"  toString(day) AS \"Day\",",
 					"  ledger AS \"Ledger\",",
@@ -75,7 +75,7 @@ func trust() board {
 					"ORDER BY \"Gaps\" > 0 DESC, day DESC, ledger",
 					"LIMIT 500"),
 					warned("Gaps", whole, 1, 10), warned("Unexplained", whole, 1, 1000)),
-				rows(12, 10, "Gaps, one by one", "The latest events of the selected time whose balance does not follow from the event before. Points, and for the others 1/100 of the shop's currency. A click on a customer opens the ledger. Refreshed every few minutes.", "There is no gap in the selected time.", asTable(
+				rows(12, 10, "Gaps, one by one", "The latest 200 events of the selected time whose balance does not follow from the event before. Points, and for the others 1/100 of the shop's currency. A click on a customer opens the ledger. Refreshed every few minutes.", "There is no gap in the selected time.", asTable(
 					"SELECT *",
 					"FROM",
 					"(",
@@ -107,7 +107,7 @@ func trust() board {
 					toLedger()),
 			},
 			{
-				rows(12, 10, "Dead letters, by reason and topic", "What could not become a row, of the selected time: why, of which topic, how often and when last. An example says which field. connector deadletters tries them again.", "Everything became a row.", asTable(
+				rows(12, 10, "Dead letters, by reason and topic", "What could not become a row, of the selected time: why, of which topic, how often and when last; the 100 most frequent. An example says which field. connector deadletters tries them again.", "Everything became a row.", asTable(
 					"SELECT",
 					"  stage AS \"Stage\",",
 					"  reason AS \"Reason\",",
@@ -120,7 +120,7 @@ func trust() board {
 					"ORDER BY \"Letters\" DESC, stage, reason, \"Topic\"",
 					"LIMIT 100"),
 					barred("Letters", whole, red)),
-				rows(12, 10, "Freshness", "How long ago each shop's latest event of each ledger came, and how long ago it happened by its own time, whatever the selected time. Exact at this moment.", "Nothing has come.", asTable(
+				rows(12, 10, "Freshness", "How long ago each shop's latest event of each ledger came, and how long ago it happened by its own time, whatever the selected time; the 200 that have been silent for longest. Exact at this moment.", "Nothing has come.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  ledger AS \"Ledger\",",
