@@ -163,7 +163,7 @@ func scenesThatGetBurned(p *programme, c choice) answer {
 }
 
 // cohorts are customers by the month, in UTC, in which they first earned points,
-// and the share of them with an event in each month after it.
+// and the share of them with an event in each month after it that is over.
 func cohorts(p *programme, c choice) answer {
 	const months = 12
 	month := func(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC) }
@@ -187,8 +187,8 @@ func cohorts(p *programme, c choice) answer {
 		row := []any{first.Format("2006-01"), n}
 		for m := 1; m <= months; m++ {
 			later := first.AddDate(0, m, 0)
-			if later.After(p.now) {
-				row = append(row, nil) // It is still to come.
+			if later.AddDate(0, 1, 0).After(p.now) {
+				row = append(row, nil) // It is not over.
 				continue
 			}
 			row = append(row, over(active[[2]time.Time{first, later}], n))

@@ -132,7 +132,7 @@ func pointsByScene() board {
 					"FROM loyalty.points_members_cached", where(inShop))),
 			},
 			{
-				rows(16, 12, "Cohorts", "Customers by the month in which they first earned points, and the share of them whose points changed that many months later, all history. Refreshed every few minutes.", "No customer has earned points.", cohorts(12), cohortColumns(12)...),
+				rows(16, 12, "Cohorts", "Customers by the month in which they first earned points, and the share of them whose points changed that many months later, all history. Months are in UTC, and a share is told when its month is over. Refreshed every few minutes.", "No customer has earned points.", cohorts(12), cohortColumns(12)...),
 				pie(8, 12, "Segments", "Customers by how lately, how often and how much they earned, within their shop. The data dictionary says what each segment is. Refreshed every few minutes.", whole, "Customers", asTable(
 					"SELECT",
 					"  segment AS \"Segment\",",
@@ -178,7 +178,8 @@ func pointsByScene() board {
 }
 
 // cohorts has a column for each of the first months after a customer's first
-// points. A month that is still to come is empty.
+// points. A month that is not over is empty, for it would look as if customers had
+// left.
 func cohorts(months int) sqlQuery {
 	query := []string{
 		"SELECT",
@@ -191,8 +192,8 @@ func cohorts(months int) sqlQuery {
 			comma = ""
 		}
 		query = append(query, fmt.Sprintf(
-			"  if(addMonths(cohort_month, %d) > today(), NULL, sumIf(active_members, months_since = %d) / \"Members\") AS %q%s",
-			m, m, monthLater(m), comma))
+			"  if(addMonths(cohort_month, %d) > toDate(now('UTC')), NULL, sumIf(active_members, months_since = %d) / \"Members\") AS %q%s",
+			m+1, m, monthLater(m), comma))
 	}
 	return asTable(append(query,
 		"FROM loyalty.points_cohorts_cached", where(inShop),
