@@ -43,33 +43,46 @@ func (c *choice) onDay(t time.Time) bool {
 	return date >= c.from.UTC().Format(time.DateOnly) && date <= c.to.UTC().Format(time.DateOnly)
 }
 
-// bar is the beginning, in UTC, of the bar that a time falls into. Of itself, an interval
-// is an hour up to three days, a week beyond 400, and a day between.
-func (c *choice) bar(t time.Time) time.Time {
-	interval := c.interval
-	if interval == "" {
-		switch length := c.to.Sub(c.from); {
-		case length > 400*day:
-			interval = "week"
-		case length > 3*day:
-			interval = "day"
-		default:
-			interval = "hour"
-		}
+// step is how much time a bar stands for. Of itself it is an hour up to three days, a
+// week beyond 400, and a day between.
+func (c *choice) step() string {
+	if c.interval != "" {
+		return c.interval
 	}
+	switch length := c.to.Sub(c.from); {
+	case length > 400*day:
+		return "week"
+	case length > 3*day:
+		return "day"
+	}
+	return "hour"
+}
+
+// bar is where the bar that a time falls into begins on the axis, which is in UTC: an
+// hour when it began, and what is longer at the date of its first day.
+func (c *choice) bar(t time.Time) time.Time {
 	local := t.In(c.location())
-	midnight := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, local.Location())
-	switch interval {
+	date := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, time.UTC)
+	switch c.step() {
 	case "hour":
 		return local.Add(-time.Duration(local.Minute())*time.Minute - time.Duration(local.Second())*time.Second - time.Duration(local.Nanosecond())).UTC()
 	case "day":
-		return midnight.UTC()
+		return date
 	case "week": // From Monday on.
-		return midnight.AddDate(0, 0, -(int(local.Weekday())+6)%7).UTC()
+		return date.AddDate(0, 0, -(int(date.Weekday())+6)%7)
 	case "month":
-		return midnight.AddDate(0, 0, 1-local.Day()).UTC()
+		return date.AddDate(0, 0, 1-date.Day())
 	}
-	panic("there is no interval " + interval)
+	panic("there is no interval " + c.step())
+}
+
+// dayMark is where a day is marked: among hours when it began, and else at its date.
+func (c *choice) dayMark(t time.Time) time.Time {
+	local, zone := t.In(c.location()), time.UTC
+	if c.step() == "hour" {
+		zone = c.location()
+	}
+	return time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, zone).UTC()
 }
 
 // chosen are the events of a ledger in the selected time, shops and scenes.

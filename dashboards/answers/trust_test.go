@@ -85,8 +85,7 @@ var trust = board{
 		"Gaps": func(p *programme, c choice) answer { return p.gapMarks(c, ledgers...) },
 		"Dead letters": func(p *programme, c choice) answer {
 			a := table(moment.as("time"), text.as("text"))
-			midnight := choice{zone: c.zone, interval: "day"}
-			for at, part := range grouped(p.lettersIn(c), func(l *letter) time.Time { return midnight.bar(l.received) }) {
+			for at, part := range grouped(p.lettersIn(c), func(l *letter) time.Time { return c.dayMark(l.received) }) {
 				reasons := map[string]bool{}
 				for _, l := range part {
 					reasons[l.reason] = true

@@ -77,8 +77,7 @@ const (
 
 // A bucket is where a row stands on the axis of time. The WITH clause makes the
 // choice of the variable interval the unit: for auto as fine as the selected time
-// allows. dateTrunc gives a Date for weeks and months, so that it is turned into
-// the time of its beginning in the chosen time zone.
+// allows.
 const withStep = `WITH
   multiIf(
     ${interval:sqlstring} != 'auto', ${interval:sqlstring},
@@ -86,8 +85,15 @@ const withStep = `WITH
     dateDiff('hour', $__fromTime, $__toTime) > 72, 'day',
     'hour') AS step`
 
-func bucket(column string) string {
-	return "toDateTime(dateTrunc(step, " + column + ", ${tz:sqlstring}), ${tz:sqlstring})"
+func bucket(column string) string { return onAxis("step", column) }
+
+// onAxis is when the unit of time began in which a row is, as the axis shows it. The
+// axis is in UTC and the unit in the chosen time zone. A day is known by its date: it
+// stands where the axis has that date, as a week and a month do. An hour stands
+// where it was, and so does a day between hours.
+func onAxis(unit, column string) string {
+	began := "dateTrunc(" + unit + ", " + column + ", ${tz:sqlstring})"
+	return "if(step = 'hour', toDateTime(" + began + ", 'UTC'), toDateTime(toDate(" + began + "), 'UTC'))"
 }
 
 // promQuery is a query of the Prometheus data source over the selected time.

@@ -47,7 +47,7 @@ func fromSQL(name, label string, refresh dashboard.VariableRefresh, sql string) 
 
 // timeZoneVariable is where days, weeks and months begin.
 func timeZoneVariable() dashboard.VariableModel {
-	return fromList("tz", "Time zone", []choice{
+	return fromList("tz", "Time zone", "Where days, weeks and months begin. A bar of one stands at its date. All times of day, on axes and in tables, are UTC.", []choice{
 		{"UTC", "UTC"},
 		{"America/Los_Angeles", "America/Los_Angeles"},
 		{"America/New_York", "America/New_York"},
@@ -67,7 +67,7 @@ func timeZoneVariable() dashboard.VariableModel {
 // intervalVariable is how much time one bar stands for. Its values are the units
 // of ClickHouse's dateTrunc.
 func intervalVariable() dashboard.VariableModel {
-	return fromList("interval", "Interval", []choice{
+	return fromList("interval", "Interval", "How much time a bar stands for. With auto, an hour up to three days of selected time, a week beyond 400 days, and a day between.", []choice{
 		{"auto", "auto"}, {"1h", "hour"}, {"1d", "day"}, {"1w", "week"}, {"1M", "month"},
 	})
 }
@@ -75,7 +75,7 @@ func intervalVariable() dashboard.VariableModel {
 type choice struct{ text, value string }
 
 // fromList makes the first choice the default.
-func fromList(name, label string, choices []choice) dashboard.VariableModel {
+func fromList(name, label, description string, choices []choice) dashboard.VariableModel {
 	var pairs []string
 	var options []dashboard.VariableOption
 	for i, c := range choices {
@@ -89,15 +89,16 @@ func fromList(name, label string, choices []choice) dashboard.VariableModel {
 		options = append(options, o)
 	}
 	return dashboard.VariableModel{
-		Type:       dashboard.VariableTypeCustom,
-		Name:       name,
-		Label:      new(label),
-		Query:      &dashboard.StringOrMap{String: new(strings.Join(pairs, ", "))},
-		Multi:      new(false),
-		IncludeAll: new(false),
-		Current:    new(options[0]),
-		Options:    options,
-		Hide:       new(dashboard.VariableHideDontHide),
+		Type:        dashboard.VariableTypeCustom,
+		Name:        name,
+		Label:       new(label),
+		Description: new(description),
+		Query:       &dashboard.StringOrMap{String: new(strings.Join(pairs, ", "))},
+		Multi:       new(false),
+		IncludeAll:  new(false),
+		Current:     new(options[0]),
+		Options:     options,
+		Hide:        new(dashboard.VariableHideDontHide),
 	}
 }
 
@@ -141,8 +142,9 @@ func markGaps(ledgers string) dashboard.AnnotationQuery {
 // markDeadLetters marks the days on which something signed could not become a row.
 func markDeadLetters() dashboard.AnnotationQuery {
 	return annotation("Dead letters", red, asTable(
+		withStep,
 		"SELECT",
-		"  toDateTime(toDate(received_at, ${tz:sqlstring}), ${tz:sqlstring}) AS time,",
+		"  "+onAxis("'day'", "received_at")+" AS time,",
 		"  concat(toString(count()), ' dead letters: ', arrayStringConcat(arraySort(groupUniqArray(reason)), ', ')) AS text",
 		"FROM loyalty.dead_letters",
 		where("$__timeFilter_ms(received_at)", inShop),

@@ -68,6 +68,7 @@ export interface MappingResult {
 export interface Variable {
   name: string;
   label?: string;
+  description?: string;
   type: string;
   hide?: number;
   multi?: boolean;

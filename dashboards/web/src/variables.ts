@@ -58,7 +58,8 @@ export function control(uid: string, variable: Variable, values: Values, query: 
   const name = variable.label || variable.name;
   const chosen = () => values.get(variable.name) ?? [];
   let options = closed.includes(variable.type) ? listed(variable) : [];
-  const slot = h("div", { class: "variable" });
+  const description = variable.description ?? "";
+  const slot = h("div", { class: "variable", title: description });
 
   const choose = (next: string[]) => {
     values.set(variable.name, next);
@@ -159,7 +160,7 @@ export function control(uid: string, variable: Variable, values: Values, query: 
     if (variable.type !== "query") return false;
     try {
       options = (await api.options(uid, variable.name, query())).options;
-      slot.removeAttribute("title");
+      slot.title = description;
     } catch (error) {
       options = [];
       slot.title = (error as Error).message;
