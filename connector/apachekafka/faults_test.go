@@ -234,7 +234,7 @@ func TestTooFewReplicas(t *testing.T) {
 	if parts := receiver.notReady(); parts["publishing"] == "" {
 		t.Errorf("/readyz/receiver names %v", parts)
 	}
-	refused := regexp.MustCompile(`loyaltyhouse_webhook_requests_total\{status="503",topic="(points|store_credits|gift_cards|customer_changes)"\}`)
+	refused := regexp.MustCompile(`loyaltyhouse_webhook_requests_total\{status="503",topic="(points|store_credits|gift_cards|customer_changes)"\} [1-9]`)
 	away := p.send(8, 300, 0)
 	eventually(t, "the history is answered 503", func() bool {
 		_, metrics := harness.Get(t.Context(), "http://"+receiver.admin+"/metrics")

@@ -1,6 +1,9 @@
 package webhook
 
 import (
+	"net/http"
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"loyaltyhouse/connector/normalize"
@@ -14,7 +17,13 @@ type metrics struct {
 	inFlight   prometheus.Gauge
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+// unknownTopic is the label where no contract names the webhook.
+const unknownTopic = "unknown"
+
+// newMetrics registers the metrics. Those that an alert waits for are there from the
+// start, at 0: of a series that is not there a rule can say nothing, and of one that
+// begins with its first event an increase does not see that event.
+func newMetrics(reg prometheus.Registerer, n *normalize.Normalizer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "loyaltyhouse_webhook_requests_total",
@@ -38,12 +47,21 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Requests being worked on.",
 		}),
 	}
-	for _, reason := range normalize.Reasons() {
-		m.rejects.WithLabelValues(string(reason))
-	}
 	for _, c := range []prometheus.Collector{m.requests, m.rejects, m.mismatches, m.duration, m.inFlight} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
+		}
+	}
+	for _, reason := range normalize.Reasons() {
+		m.rejects.WithLabelValues(string(reason))
+	}
+	topics := []string{unknownTopic}
+	for _, t := range n.Tables() {
+		topics = append(topics, t.Topic)
+	}
+	for _, status := range []int{http.StatusOK, http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable} {
+		for _, topic := range topics {
+			m.requests.WithLabelValues(strconv.Itoa(status), topic)
 		}
 	}
 	return m, nil

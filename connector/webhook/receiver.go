@@ -69,7 +69,7 @@ type Receiver struct {
 // New returns a receiver. The secrets are the app secrets themselves: the
 // caller has read secrets_file.
 func New(cfg Config, secrets []string, n *normalize.Normalizer, p Publisher, reg prometheus.Registerer, log *slog.Logger, now func() time.Time) (*Receiver, error) {
-	m, err := newMetrics(reg)
+	m, err := newMetrics(reg, n)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (r *Receiver) measure(c *gin.Context) {
 	defer func() {
 		topic := c.GetString(topicKey)
 		if topic == "" {
-			topic = "unknown"
+			topic = unknownTopic
 		}
 		status := strconv.Itoa(c.Writer.Status())
 		r.metrics.inFlight.Dec()

@@ -499,6 +499,33 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestMetricsBeforeTheFirstWebhook holds that what alerts wait for is there at 0.
+func TestMetricsBeforeTheFirstWebhook(t *testing.T) {
+	families, err := newFixture(t, nil).metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, family := range families {
+		if family.GetName() != "loyaltyhouse_webhook_requests_total" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			there[m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue()] = true
+			if value := m.GetCounter().GetValue(); value != 0 {
+				t.Errorf("%v is %v", m.GetLabel(), value)
+			}
+		}
+	}
+	for _, status := range []string{"200", "401", "413", "503"} {
+		for _, topic := range []string{"points", "store_credits", "gift_cards", "customer_changes", "unknown"} {
+			if !there[status+" "+topic] {
+				t.Errorf("requests answered %s of the topic %s are not counted from the start", status, topic)
+			}
+		}
+	}
+}
+
 // TestMetricsTakenTwice holds that two receivers cannot share a registry unnoticed.
 func TestMetricsTakenTwice(t *testing.T) {
 	f := newFixture(t, nil)
