@@ -219,14 +219,18 @@ type measure struct {
 	over  time.Duration
 	// sinceStart tells that all is counted that came since the processes started.
 	sinceStart bool
+	// unknown is what stands where no process tells; empty: whatever it is.
+	unknown string
 }
 
 var (
 	perSecond = measure{unit: "short", decimals: 1, after: 2, over: 5 * time.Minute}
+	rare      = measure{unit: "short", decimals: 3, after: 2, over: 5 * time.Minute, unknown: "–"}
 	asOfNow   = measure{unit: "locale", after: 3}
+	lagNow    = measure{unit: "locale", after: 3, unknown: "–"}
 	processes = measure{unit: "locale", after: 1}
 	sinceUp   = measure{unit: "locale", sinceStart: true}
-	ageNow    = measure{unit: "s", after: 3}
+	ageNow    = measure{unit: "s", after: 3, unknown: "–"}
 	bytesNow  = measure{unit: "bytes", decimals: 1, after: 3}
 	duration  = measure{unit: "s", decimals: 3, after: 1}
 	perBatch  = measure{unit: "short", decimals: 1, after: 1}
@@ -246,12 +250,12 @@ func both(a, b sizes) sizes {
 const requests = "loyaltyhouse_webhook_requests_total"
 
 var pipelinePromises = map[string]pipelinePromise{
-	"Webhooks":     {perSecond, func(s *site) sizes { return s.sum("webhooks", requests, with("status", "200")) }},
-	"Answered 503": {perSecond, func(s *site) sizes { return s.sum("503", requests, with("status", "503")) }},
-	"Refused signatures": {perSecond, func(s *site) sizes {
+	"Webhooks":     {rare, func(s *site) sizes { return s.sum("webhooks", requests, with("status", "200")) }},
+	"Answered 503": {rare, func(s *site) sizes { return s.sum("503", requests, with("status", "503")) }},
+	"Refused signatures": {rare, func(s *site) sizes {
 		return s.sum("401", requests, with("status", "401"))
 	}},
-	"Not delivered":      {asOfNow, func(s *site) sizes { return s.sum("records", "loyaltyhouse_consumer_lag_records") }},
+	"Not delivered":      {lagNow, func(s *site) sizes { return s.sum("records", "loyaltyhouse_consumer_lag_records") }},
 	"Oldest undelivered": {ageNow, func(s *site) sizes { return sizes{"age": s.overdue()} }},
 	"Out of reach": {processes, func(s *site) sizes {
 		return s.count("down", "up", func(one series) bool { return one.size == 0 }, with("job", "connector"))
@@ -274,7 +278,7 @@ var pipelinePromises = map[string]pipelinePromise{
 		messages["messages"] /= s.sum("batches", "loyaltyhouse_kafka_publish_batch_messages_count")["batches"]
 		return messages
 	}},
-	"Not delivered, by topic": {asOfNow, func(s *site) sizes { return s.sums("{{sink}} {{topic}}", "loyaltyhouse_consumer_lag_records") }},
+	"Not delivered, by topic": {lagNow, func(s *site) sizes { return s.sums("{{sink}} {{topic}}", "loyaltyhouse_consumer_lag_records") }},
 	"Oldest undelivered, by topic": {ageNow, func(s *site) sizes {
 		return s.largest("{{sink}} {{topic}}", "loyaltyhouse_consumer_oldest_undelivered_seconds")
 	}},
@@ -331,7 +335,7 @@ func busy(t *testing.T) *site {
 	s.add("c:9090", constant, "up", 0)
 	s.add("a:9090", counts, requests, 0.5, "status", "503", "topic", "points")
 	s.add("b:9090", counts, requests, 0.25, "status", "503", "topic", "gift_cards")
-	s.add("b:9090", counts, requests, 0.2, "status", "401", "topic", "unknown")
+	s.add("b:9090", counts, requests, 0.2, "status", "401", "topic", "points")
 	for i, instance := range []string{"a:9090", "b:9090"} {
 		n := float64(i + 1)
 		s.add(instance, counts, "loyaltyhouse_kafka_publish_errors_total", 0.4*n, "topic", "points", "reason", "timeout")
@@ -363,6 +367,9 @@ func working(t *testing.T, mishaps float64) *site {
 		s.add(instance, constant, "up", 1)
 		s.add(instance, counts, requests, 3*n, "status", "200", "topic", "points")
 		s.add(instance, counts, requests, 1*n, "status", "200", "topic", "gift_cards")
+		for _, status := range counted {
+			s.add(instance, counts, requests, 0, "status", status, "topic", "unknown")
+		}
 		s.observe(instance, "loyaltyhouse_webhook_request_duration_seconds", 0.02,
 			map[float64]float64{0.01: 6 * n, 0.05: 3 * n, 0.25: 1, 1: 0.2 * n, math.Inf(1): 0}, "status", "200")
 		s.observe(instance, "loyaltyhouse_webhook_request_duration_seconds", 0.3,
@@ -432,6 +439,26 @@ func TestPipelineSaysWhatItPromises(t *testing.T) {
 	}
 }
 
+// Where no connector can be reached, nothing is known of it, and no panel says 0 or
+// never instead.
+func TestPipelineOfNobody(t *testing.T) {
+	s := newSite(t)
+	s.add("a:9090", constant, "up", 0)
+	for _, p := range decoded(t)["pipeline"].Panels {
+		promise := pipelinePromises[p.Title]
+		if promise.unknown == "" {
+			continue
+		}
+		if noValue := p.FieldConfig.Defaults.NoValue; noValue != promise.unknown {
+			t.Errorf("%s: where no process tells there is %q, want %q", p.Title, noValue, promise.unknown)
+		}
+		readings, err := evaluate(t.Context(), s.scrape(), p.Targets[0], timeRange{s.began, s.now, time.Minute})
+		if err != nil || len(readings) > 0 {
+			t.Errorf("%s: %v, %v", p.Title, readings, err)
+		}
+	}
+}
+
 // Every mistake in the panels is found.
 func TestMistakesInPipelineAreFound(t *testing.T) {
 	panels := decoded(t)["pipeline"].Panels
@@ -441,7 +468,7 @@ func TestMistakesInPipelineAreFound(t *testing.T) {
 		{"Webhooks", "[5m]", "[1m]"},
 		{"Webhooks", "requests_total", "request_total"},
 		{"Webhooks", "{status", "{code"},
-		{"Answered 503", " or vector(0)", ""},
+		{"Answered 503", "[5m]", "[1m]"},
 		{"Refused signatures", "401", "403"},
 		{"Not delivered", "sum", "max"},
 		{"Oldest undelivered", "(max(", "(sum("},

@@ -38,6 +38,9 @@ var (
 	duration = format{"s", 0, "never"}
 	fine     = format{"s", 3, "–"}
 	perSec   = format{"short", 1, "0"}
+	rare     = format{"short", 3, "–"} // per second, where one in some minutes is to be seen
+	lag      = format{"locale", 0, "–"}
+	lateness = format{"s", 0, "–"}
 	size     = format{"bytes", 1, "0"}
 )
 
