@@ -545,8 +545,15 @@ func TestTimestampBefore(t *testing.T) {
 			t.Errorf("before offset %d: got %d, %v, want %d", r.Offset+1, got, err, r.Time.UnixMilli())
 		}
 	}
-	if got, err := p.TimestampBefore(testContext(t), 8); err != nil || got != 0 {
-		t.Errorf("beyond the end: got %d, %v, want 0", got, err)
+	for _, offset := range []int64{7, 8} {
+		if got, err := p.TimestampBefore(testContext(t), offset); err != nil || got != 0 {
+			t.Errorf("before offset %d of a log that ends at 6: got %d, %v, want 0", offset, got, err)
+		}
+	}
+	// The log is too short when the record is asked for, and grows before its end is.
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.OffsetOutOfRange})
+	if got, err := p.TimestampBefore(testContext(t), 6); err != nil || got != records[5].Time.UnixMilli() {
+		t.Errorf("before the end of a log that grows: got %d, %v, want %d", got, err, records[5].Time.UnixMilli())
 	}
 	if err := b.DeleteRecords(testTopic, 0, 4); err != nil {
 		t.Fatal(err)
