@@ -346,6 +346,27 @@ loyaltyhouse_kafka_offset_resets_total{group="group",topic="loyalty.points"} 3
 	}
 }
 
+// An offset that the broker does not have, and then has, is in a log that was cut
+// and has grown again: what is before it may be new, and is not passed over.
+func TestLogThatWasCutAndHasGrownIsNoticed(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	client := newTopic(t, b, 1)
+	producer := newProducer(t, client)
+	for n := range 6 {
+		publish(t, producer, message("a", n))
+	}
+	p, _ := assigned(t, client, "group", kafka.StartEarliest)
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.OffsetOutOfRange})
+	records, _, err := p.Fetch(testContext(t), 4, 1<<20)
+	if err == nil || errors.Is(err, kafka.ErrUnavailable) || errors.Is(err, kafka.ErrNoTopic) {
+		t.Errorf("got %d records and %v, want an error that does not pass by itself", len(records), err)
+	}
+	if records := fetch(t, p, 4, 1<<20); records[0].Offset != 4 {
+		t.Errorf("goes on at %d", records[0].Offset)
+	}
+}
+
 func TestFetchHonoursMaxBytes(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
