@@ -365,7 +365,9 @@ func (w *worker) bury(ctx context.Context, piece *sinks.Batch, refusal *sinks.Pe
 	if piece.Table.Name != w.dead.table.Name || refusal.Reason == sinks.Undecodable {
 		return w.dead.publish(ctx, piece, refusal)
 	}
+	defer w.obstacles.pass(piece)
 	for refusal != nil {
+		w.obstacles.meet(piece, fmt.Errorf("the sink refuses the dead letter at offset %d: %w", piece.First(), refusal))
 		w.log.LogAttrs(ctx, slog.LevelError, "the sink refuses a dead letter, which is tried again until it is taken; remove the constraint, view or filter that refuses it",
 			slog.Int64("offset", piece.First()), slog.Any("error", refusal))
 		select {
