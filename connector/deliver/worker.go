@@ -36,9 +36,12 @@ type worker struct {
 	next      int64 // the offset to fetch
 	pending   []kafka.Record
 	batch     batcher
-	reserved  int64 // bytes of the batch and of what is pending, held from buffered
-	key       partitionKey
-	log       *slog.Logger
+	// reserved is what is held from buffered: the bytes of what was fetched since the
+	// latest delivery. What is still pending then, at most one fetch, does not count
+	// any more, nor does a fetch that found no room.
+	reserved int64
+	key      partitionKey
+	log      *slog.Logger
 }
 
 // run goes on where the group has committed, until ctx ends.

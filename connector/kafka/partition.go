@@ -31,7 +31,8 @@ type Record struct {
 }
 
 // Partition is a partition that one generation of a consumer group has assigned
-// to this member. It is for one goroutine at a time.
+// to this member. Fetch is for one goroutine at a time; the other methods change
+// nothing in it, and may be called beside Fetch and each other.
 type Partition struct {
 	Topic      string
 	ID         int
