@@ -107,10 +107,13 @@ func Parse(file string, data []byte, environment func(string) (string, bool)) (*
 
 // A body becomes a JSON string in its record, where each quotation mark takes
 // two bytes, and again in the dead letter of that record, where it takes four.
-// The headers come in addition.
+// The headers come in addition. A webhook is two records that wait together: its
+// row or dead letter, and the body as it came.
 const (
-	recordGrowth   = 4
-	recordOverhead = 64 << 10
+	recordGrowth      = 2
+	deadLetterGrowth  = 4
+	recordOverhead    = 64 << 10
+	recordsPerWebhook = 2
 )
 
 // Validate reports everything that cannot work. Each error begins with the
@@ -121,9 +124,16 @@ func (c *Config) Validate() error {
 		strictyaml.Under("kafka", c.Kafka.Validate()),
 	}
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if least := recordGrowth*c.Receiver.MaxBodyBytes + recordOverhead; int64(c.Kafka.Topics.MaxMessageBytes) < least {
+	if least := deadLetterGrowth*c.Receiver.MaxBodyBytes + recordOverhead; int64(c.Kafka.Topics.MaxMessageBytes) < least {
 		wrong("kafka.topics.max_message_bytes: must be at least %d, for a body of receiver.max_body_bytes (%d) grows as it is quoted, is %d",
 			least, c.Receiver.MaxBodyBytes, c.Kafka.Topics.MaxMessageBytes)
+	}
+	if least := recordsPerWebhook * (recordGrowth*c.Receiver.MaxBodyBytes + recordOverhead); int64(c.Kafka.Producer.QueueBytes) < least {
+		wrong("kafka.producer.queue_bytes: must be at least %d, for a webhook of receiver.max_body_bytes (%d) makes %d records, which grow as the body is quoted, is %d",
+			least, c.Receiver.MaxBodyBytes, recordsPerWebhook, c.Kafka.Producer.QueueBytes)
+	}
+	if c.Kafka.Producer.QueueMessages < recordsPerWebhook {
+		wrong("kafka.producer.queue_messages: must be at least %d, for each webhook makes %[1]d records, is %d", recordsPerWebhook, c.Kafka.Producer.QueueMessages)
 	}
 	if len(c.Sinks) == 0 {
 		wrong("sinks: at least one sink is needed, for example {name: clickhouse, clickhouse: {}}")

@@ -93,6 +93,24 @@ shutdown_timeout: 10ms
 			},
 		},
 		{
+			name: "less room than one webhook needs",
+			text: sinks + `receiver:
+  secrets: x
+  max_body_bytes: 16777216
+kafka:
+  topics:
+    max_message_bytes: 67174399
+  producer:
+    queue_messages: 1
+    queue_bytes: 67239935
+`,
+			want: []string{
+				`connector.yaml:7: kafka.topics.max_message_bytes: must be at least 67174400, for a body of receiver.max_body_bytes (16777216) grows as it is quoted, is 67174399`,
+				`connector.yaml:9: kafka.producer.queue_messages: must be at least 2, for each webhook makes 2 records, is 1`,
+				`connector.yaml:10: kafka.producer.queue_bytes: must be at least 67239936, for a webhook of receiver.max_body_bytes (16777216) makes 2 records, which grow as the body is quoted, is 67239935`,
+			},
+		},
+		{
 			name: "missing variable",
 			text: "receiver:\n  secrets: ${APP_SECRETS}\n" + sinks,
 			want: []string{`connector.yaml:2: receiver.secrets: the variable APP_SECRETS is not set; set it, or write ${APP_SECRETS:-default}`},

@@ -92,6 +92,9 @@ func (s *service) startSink(r *runningSink) {
 		if err := r.sink.Ready(); err != nil {
 			return err
 		}
+		if err := r.deliverer.Ready(); err != nil {
+			return err
+		}
 		return r.sink.Ping(ctx)
 	}})
 	s.ready.add(part{Name: "tables of sink " + r.cfg.Name, check: tables.check})

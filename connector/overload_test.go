@@ -111,7 +111,7 @@ func TestOverload(t *testing.T) {
 	startBroker(t, t.TempDir(), "--listen", direct, "--advertise", broker)
 	s := sections{
 		broker: broker, clickHouse: w.address,
-		receiver: "max_in_flight: 24, max_in_flight_bytes: 4194304",
+		receiver: "max_body_bytes: 524288, max_in_flight: 24, max_in_flight_bytes: 4194304",
 		kafka:    "producer: {queue_bytes: 4194304}",
 		sink:     "batch: {max_bytes: 4194304, max_age: 100ms, buffer_bytes: 8388608}",
 	}

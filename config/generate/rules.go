@@ -37,7 +37,7 @@ var rules = map[string]rule{
 	"kafka.producer.compression":       oneOf("none", "gzip", "snappy", "lz4", "zstd"),
 	"kafka.producer.batch_messages":    atLeast(1),
 	"kafka.producer.batch_bytes":       atLeast(1),
-	"kafka.producer.queue_messages":    atLeast(1),
+	"kafka.producer.queue_messages":    atLeast(2),
 	"kafka.producer.queue_bytes":       atLeast(1),
 	"kafka.sasl.mechanism":             oneOf("", "plain", "scram-sha-256", "scram-sha-512"),
 

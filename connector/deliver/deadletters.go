@@ -13,18 +13,27 @@ import (
 	"loyaltyhouse/sinks"
 )
 
+// publishTimeout bounds one try to publish a dead letter, in which the producer
+// tries again by itself what is transient. Without it nobody would hear of that.
+const publishTimeout = 10 * time.Second
+
 // deadLetters publishes rows that a sink will never accept.
 type deadLetters struct {
 	cfg       Config
 	table     *schema.Table
 	publisher Publisher
+	obstacles *obstacles
 	metrics   *Metrics
 	log       *slog.Logger
 	now       func() time.Time
+	timeout   time.Duration
 }
 
-func newDeadLetters(cfg Config, publisher Publisher, m *Metrics, log *slog.Logger, now func() time.Time) *deadLetters {
-	return &deadLetters{cfg: cfg, table: schema.DeadLetters(), publisher: publisher, metrics: m, log: log, now: now}
+func newDeadLetters(cfg Config, publisher Publisher, o *obstacles, m *Metrics, log *slog.Logger, now func() time.Time) *deadLetters {
+	return &deadLetters{
+		cfg: cfg, table: schema.DeadLetters(), publisher: publisher, obstacles: o, metrics: m, log: log, now: now,
+		timeout: publishTimeout,
+	}
 }
 
 // publish returns nil only when the dead letter of the batch's one record is
@@ -35,14 +44,16 @@ func (d *deadLetters) publish(ctx context.Context, b *sinks.Batch, cause *sinks.
 		Key:   fmt.Appendf(nil, "%s/%d/%d", b.Topic, b.Partition, b.First()),
 		Value: d.table.AppendRow(nil, d.row(b, cause)),
 	}
+	defer d.obstacles.pass(b)
 	for {
-		err := d.publisher.Publish(ctx, message)
+		err := d.try(ctx, message)
 		if err == nil {
 			break
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("dead letter of %s offset %d: %w", b.Topic, b.First(), err)
 		}
+		d.obstacles.meet(b, fmt.Errorf("the dead letter of offset %d cannot be published: %w", b.First(), err))
 		d.log.LogAttrs(ctx, slog.LevelWarn, "a dead letter could not be published and will be tried again; nothing is lost",
 			slog.String("topic", b.Topic), slog.Int64("offset", b.First()), slog.Any("error", err))
 		select {
@@ -54,6 +65,14 @@ func (d *deadLetters) publish(ctx context.Context, b *sinks.Batch, cause *sinks.
 	d.log.LogAttrs(ctx, slog.LevelError, "a row that the sink will never accept went to the dead letters",
 		slog.String("topic", b.Topic), slog.Int("partition", b.Partition), slog.Int64("offset", b.First()), slog.Any("error", cause))
 	return nil
+}
+
+// try publishes within the time for one try. A letter whose acknowledgement comes
+// later is published twice, like one whose process dies.
+func (d *deadLetters) try(ctx context.Context, message kafka.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	return d.publisher.Publish(ctx, message)
 }
 
 func (d *deadLetters) row(b *sinks.Batch, cause *sinks.PermanentError) schema.Row {

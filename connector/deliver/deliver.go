@@ -59,29 +59,33 @@ func (c Config) Group() string { return "loyaltyhouse." + c.Sink }
 
 // A Deliverer delivers to one sink.
 type Deliverer struct {
-	cfg      Config
-	sink     sinks.Sink
-	consumer Consumer
-	dead     *deadLetters
-	tables   map[string]*schema.Table // by full topic
-	topics   []string
-	buffered *semaphore.Weighted
-	metrics  *Metrics
-	log      *slog.Logger
-	now      func() time.Time
-	finish   time.Duration
+	cfg       Config
+	sink      sinks.Sink
+	consumer  Consumer
+	dead      *deadLetters
+	obstacles *obstacles
+	tables    map[string]*schema.Table // by full topic
+	topics    []string
+	buffered  *semaphore.Weighted
+	metrics   *Metrics
+	log       *slog.Logger
+	now       func() time.Time
+	finish    time.Duration
 }
 
 // New returns a deliverer. The sink should be decorated with [sinks.Retry]: an
 // error that is not permanent and comes back nevertheless makes the partition
 // start again from its last commit.
 func New(cfg Config, sink sinks.Sink, consumer Consumer, publisher Publisher, m *Metrics, log *slog.Logger, now func() time.Time) *Deliverer {
+	o := newObstacles(cfg.Sink, now)
+	log = log.With(slog.String("sink", cfg.Sink))
 	d := &Deliverer{
 		cfg: cfg, sink: sink, consumer: consumer, metrics: m,
-		dead:     newDeadLetters(cfg, publisher, m, log, now),
-		tables:   map[string]*schema.Table{},
-		buffered: semaphore.NewWeighted(cfg.Batch.BufferBytes),
-		log:      log.With(slog.String("sink", cfg.Sink)), now: now, finish: finishTimeout,
+		dead:      newDeadLetters(cfg, publisher, o, m, log, now),
+		obstacles: o,
+		tables:    map[string]*schema.Table{},
+		buffered:  semaphore.NewWeighted(cfg.Batch.BufferBytes),
+		log:       log, now: now, finish: finishTimeout,
 	}
 	for _, t := range cfg.Tables {
 		topic := cfg.TopicPrefix + t.Topic
@@ -101,6 +105,10 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Ready returns nil, or why a partition does not go on although its sink takes
+// batches: a dead letter that Kafka does not acknowledge, or that the sink refuses.
+func (d *Deliverer) Ready() error { return d.obstacles.ready() }
 
 // partition delivers one partition while it is assigned to this member.
 func (d *Deliverer) partition(ctx context.Context, p *kafka.Partition) error {

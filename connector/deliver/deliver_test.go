@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"loyaltyhouse/connector/deliver"
@@ -222,13 +225,16 @@ type making struct {
 	cfg       deliver.Config
 	publisher deliver.Publisher
 	registry  *prometheus.Registry
+	log       *slog.Logger
 	now       func() time.Time
 	finish    time.Duration
+	publish   time.Duration // for one try of a dead letter
 }
 
 // A running deliverer ends with stop.
 type running struct {
-	stop func()
+	stop  func()
+	ready func() error
 }
 
 func (b *bench) deliver(t *testing.T, name string, sink sinks.Sink, options ...option) *running {
@@ -238,7 +244,8 @@ func (b *bench) deliver(t *testing.T, name string, sink sinks.Sink, options ...o
 			Sink: name, TopicPrefix: "loyalty.", Tables: []*schema.Table{table}, Start: kafka.StartEarliest,
 			Batch: deliver.BatchConfig{MaxRows: 1000, MaxBytes: 1 << 20, MaxAge: time.Millisecond, BufferBytes: 16 << 20},
 		},
-		publisher: b.producer, registry: prometheus.NewRegistry(), now: time.Now, finish: 10 * time.Second,
+		publisher: b.producer, registry: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler), now: time.Now,
+		finish: 10 * time.Second, publish: 10 * time.Second,
 	}
 	for _, o := range options {
 		o(m)
@@ -247,12 +254,13 @@ func (b *bench) deliver(t *testing.T, name string, sink sinks.Sink, options ...o
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := deliver.New(m.cfg, sink, b.client, m.publisher, metrics, slog.New(slog.DiscardHandler), m.now)
+	d := deliver.New(m.cfg, sink, b.client, m.publisher, metrics, m.log, m.now)
 	d.SetFinishTimeout(m.finish)
+	d.SetPublishTimeout(m.publish)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
-	r := &running{stop: sync.OnceFunc(func() {
+	r := &running{ready: d.Ready, stop: sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-ended:
@@ -486,6 +494,44 @@ func TestCommitWaitsForTheDeadLetter(t *testing.T) {
 	b.expectCommitted(t, "s", 3)
 	if n := len(b.deadLetters(t, 1)); n != 1 {
 		t.Errorf("there are %d dead letters, want 1", n)
+	}
+}
+
+// A dead letter that Kafka does not acknowledge, for a reason that passes, is told
+// while it is tried again.
+func TestDeadLetterThatIsNotAcknowledgedIsTold(t *testing.T) {
+	b := newBench(t, 1)
+	b.publish(t, 0, 3, 10)
+	few := b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "loyalty." + schema.DeadLetters().Topic, Err: kerr.NotEnoughReplicas, Count: -1})
+	sink := &recorder{before: func(_ context.Context, batch *sinks.Batch) error {
+		if batch.First() <= 1 && 1 <= batch.Last() {
+			return sinks.Permanent(sinks.RowRefused, -1, errors.New("poison"))
+		}
+		return nil
+	}}
+	var log bytes.Buffer
+	r := b.deliver(t, "s", sink, func(m *making) {
+		m.log = slog.New(slog.NewTextHandler(&log, nil))
+		m.publish = 200 * time.Millisecond
+	})
+	// A try that the end of its time interrupts has no answer to tell of.
+	told := []string{"sink s: " + topic + "/0 stands still since ", "the dead letter of offset 1 cannot be published", "Not Enough Replicas"}
+	until(t, fmt.Sprintf("Ready tells %q", told), func() bool {
+		err := r.ready()
+		return !slices.ContainsFunc(told, func(text string) bool { return !strings.Contains(fmt.Sprint(err), text) })
+	})
+	few.Remove()
+	b.expectCommitted(t, "s", 3)
+	if err := r.ready(); err != nil {
+		t.Errorf("when the dead letter is published Ready returns %v", err)
+	}
+	if n := len(b.deadLetters(t, 1)); n != 1 {
+		t.Errorf("there are %d dead letters, want 1", n)
+	}
+	sink.expectEachOnce(t, []int{0, 2})
+	r.stop()
+	if !strings.Contains(log.String(), `level=WARN msg="a dead letter could not be published and will be tried again; nothing is lost"`) {
+		t.Errorf("the log does not tell of it:\n%s", &log)
 	}
 }
 

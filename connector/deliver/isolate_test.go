@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,8 +122,17 @@ func TestRefusedDeadLetterIsTriedAgain(t *testing.T) {
 			published := &letters{table: schema.DeadLetters()}
 			w := newWorker(t, schema.DeadLetters(), sink, published)
 			w.hold(7)
-			if err := w.deliver(t.Context(), time.Time{}); err != nil {
+			ended := make(chan error, 1)
+			go func() { ended <- w.deliver(t.Context(), time.Time{}) }()
+			synctest.Wait()
+			if err := w.Ready(); err == nil || !strings.Contains(err.Error(), "loyalty.dead_letters/0 stands still since ") || !strings.Contains(err.Error(), "the dead letter at offset 7") {
+				t.Errorf("while it is refused Ready returns %v", err)
+			}
+			if err := <-ended; err != nil {
 				t.Error(err)
+			}
+			if err := w.Ready(); err != nil {
+				t.Errorf("when it is taken Ready returns %v", err)
 			}
 			if sink.after != -1 {
 				t.Errorf("the sink was asked %d times, want 4", 3-sink.after)

@@ -36,9 +36,12 @@ type worker struct {
 	next      int64 // the offset to fetch
 	pending   []kafka.Record
 	batch     batcher
-	reserved  int64 // bytes of the batch and of what is pending, held from buffered
-	key       partitionKey
-	log       *slog.Logger
+	// reserved is what is held from buffered: the bytes of what was fetched since the
+	// latest delivery. What is still pending then, at most one fetch, does not count
+	// any more, nor does a fetch that found no room.
+	reserved int64
+	key      partitionKey
+	log      *slog.Logger
 }
 
 // run goes on where the group has committed, until ctx ends.
@@ -365,7 +368,9 @@ func (w *worker) bury(ctx context.Context, piece *sinks.Batch, refusal *sinks.Pe
 	if piece.Table.Name != w.dead.table.Name || refusal.Reason == sinks.Undecodable {
 		return w.dead.publish(ctx, piece, refusal)
 	}
+	defer w.obstacles.pass(piece)
 	for refusal != nil {
+		w.obstacles.meet(piece, fmt.Errorf("the sink refuses the dead letter at offset %d: %w", piece.First(), refusal))
 		w.log.LogAttrs(ctx, slog.LevelError, "the sink refuses a dead letter, which is tried again until it is taken; remove the constraint, view or filter that refuses it",
 			slog.Int64("offset", piece.First()), slog.Any("error", refusal))
 		select {

@@ -346,6 +346,27 @@ loyaltyhouse_kafka_offset_resets_total{group="group",topic="loyalty.points"} 3
 	}
 }
 
+// An offset that the broker does not have, and then has, is in a log that was cut
+// and has grown again: what is before it may be new, and is not passed over.
+func TestLogThatWasCutAndHasGrownIsNoticed(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	client := newTopic(t, b, 1)
+	producer := newProducer(t, client)
+	for n := range 6 {
+		publish(t, producer, message("a", n))
+	}
+	p, _ := assigned(t, client, "group", kafka.StartEarliest)
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.OffsetOutOfRange})
+	records, _, err := p.Fetch(testContext(t), 4, 1<<20)
+	if err == nil || errors.Is(err, kafka.ErrUnavailable) || errors.Is(err, kafka.ErrNoTopic) {
+		t.Errorf("got %d records and %v, want an error that does not pass by itself", len(records), err)
+	}
+	if records := fetch(t, p, 4, 1<<20); records[0].Offset != 4 {
+		t.Errorf("goes on at %d", records[0].Offset)
+	}
+}
+
 func TestFetchHonoursMaxBytes(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
@@ -545,8 +566,15 @@ func TestTimestampBefore(t *testing.T) {
 			t.Errorf("before offset %d: got %d, %v, want %d", r.Offset+1, got, err, r.Time.UnixMilli())
 		}
 	}
-	if got, err := p.TimestampBefore(testContext(t), 8); err != nil || got != 0 {
-		t.Errorf("beyond the end: got %d, %v, want 0", got, err)
+	for _, offset := range []int64{7, 8} {
+		if got, err := p.TimestampBefore(testContext(t), offset); err != nil || got != 0 {
+			t.Errorf("before offset %d of a log that ends at 6: got %d, %v, want 0", offset, got, err)
+		}
+	}
+	// The log is too short when the record is asked for, and grows before its end is.
+	b.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.OffsetOutOfRange})
+	if got, err := p.TimestampBefore(testContext(t), 6); err != nil || got != records[5].Time.UnixMilli() {
+		t.Errorf("before the end of a log that grows: got %d, %v, want %d", got, err, records[5].Time.UnixMilli())
 	}
 	if err := b.DeleteRecords(testTopic, 0, 4); err != nil {
 		t.Fatal(err)

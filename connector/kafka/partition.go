@@ -31,7 +31,8 @@ type Record struct {
 }
 
 // Partition is a partition that one generation of a consumer group has assigned
-// to this member. It is for one goroutine at a time.
+// to this member. Fetch is for one goroutine at a time; the other methods change
+// nothing in it, and may be called beside Fetch and each other.
 type Partition struct {
 	Topic      string
 	ID         int
@@ -69,7 +70,9 @@ type fetched struct {
 // Keys and values together are at most maxBytes, unless the first record alone
 // is larger. Offsets need not be consecutive. If offset is not in the log any
 // more, which is logged and counted, the records begin at the start of the log;
-// where the log was truncated, that may be before offset. Records of aborted
+// where the log was truncated, that may be before offset. Where it was truncated
+// and has grown past offset since, Fetch fails: other records are where those up to
+// offset were, and the handler has to find out from where. Records of aborted
 // transactions are returned like any others.
 //
 // After an error that is ErrUnavailable or ErrNoTopic, Fetch has waited for a
@@ -193,7 +196,8 @@ func (p *Partition) reset(ctx context.Context, offset int64) (int64, error) {
 		return 0, err
 	}
 	if first <= offset && offset <= end {
-		return offset, nil // The log has changed since.
+		// Not transient: a fetch that is tried again would go on behind the new records.
+		return 0, fmt.Errorf("the log ended before offset %d and has grown past it since, as after an unclean leader election: %w", offset, kafkago.OffsetOutOfRange)
 	}
 	p.client.metrics.offsetResets.WithLabelValues(p.group, p.Topic).Inc()
 	p.logger.ErrorContext(ctx, "the next offset is not in the log any more: going on at the start of the log, "+

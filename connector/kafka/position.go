@@ -15,17 +15,25 @@ var ErrGone = errors.New("the record is not in the log any more")
 
 // TimestampBefore returns the timestamp of the record before an offset, in
 // milliseconds since 1970, or 0 where the log ends before it. It returns ErrGone
-// where retention has deleted that record. Two logs of the same name differ in
-// it: one that was deleted and made anew, or one that was cut and grew again.
+// where retention or compaction has deleted that record. Two logs of the same name
+// differ in it: one that was deleted and made anew, or one that was cut and grew
+// again.
 func (p *Partition) TimestampBefore(ctx context.Context, offset int64) (millis int64, err error) {
 	millis, err = p.timestampAt(ctx, offset-1)
-	if errors.Is(err, kafkago.OffsetOutOfRange) {
-		var end int64
-		if _, end, err = p.bounds(ctx); err == nil && offset > end {
+	for errors.Is(err, kafkago.OffsetOutOfRange) {
+		var first, end int64
+		if first, end, err = p.bounds(ctx); err != nil {
+			break
+		}
+		switch {
+		case offset > end:
 			return 0, nil
-		} else if err == nil {
+		case offset <= first:
 			return 0, ErrGone
 		}
+		// The log has grown since it was asked: there is a record now.
+		pause(ctx, fetchWait)
+		millis, err = p.timestampAt(ctx, offset-1)
 	}
 	switch {
 	case errors.Is(err, ErrGone):
@@ -36,6 +44,8 @@ func (p *Partition) TimestampBefore(ctx context.Context, offset int64) (millis i
 	return millis, nil
 }
 
+// timestampAt returns OffsetOutOfRange where the log does not reach offset, or
+// begins behind it, and ErrGone where it passes over it.
 func (p *Partition) timestampAt(ctx context.Context, offset int64) (int64, error) {
 	// A broker answers with at least one batch, whatever its size.
 	response, err := p.client.kafka.Fetch(ctx, &kafkago.FetchRequest{
@@ -49,7 +59,7 @@ func (p *Partition) timestampAt(ctx context.Context, offset int64) (int64, error
 	}
 	stream, ok := response.Records.(*protocol.RecordStream)
 	if !ok {
-		return 0, ErrGone
+		return 0, kafkago.OffsetOutOfRange // At the end of the log a broker answers with nothing.
 	}
 	records := &batchReader{batches: stream.Records}
 	for {

@@ -26,7 +26,8 @@ type ProducerConfig struct {
 	BatchBytes    int `yaml:"batch_bytes"`
 
 	// QueueMessages and QueueBytes bound what waits to be sent or
-	// acknowledged. Beyond them Publish fails at once with ErrQueueFull.
+	// acknowledged. Beyond them Publish fails at once with ErrQueueFull, as does
+	// every call whose messages alone are more.
 	QueueMessages int `yaml:"queue_messages"`
 	QueueBytes    int `yaml:"queue_bytes"`
 }
