@@ -52,7 +52,7 @@ var gapViews = []View{
 		},
 	},
 	{
-		Name: "reconciliation", Doc: "One row per shop, day and ledger: whether all its events are there.",
+		Name: "reconciliation", Doc: "One row per shop, day and ledger: whether all its events are there, as far as gaps show it. Events that are missing before an account's first or after its latest leave no gap, nor do those of an account of which nothing came.",
 		Columns: []ViewColumn{
 			viewShop,
 			{"day", "Date", "The day in UTC, of the events and of the events after a gap."},
@@ -63,7 +63,7 @@ var gapViews = []View{
 		},
 	},
 	{
-		Name: "freshness", Doc: "One row per shop and ledger: when it was last heard of.",
+		Name: "freshness", Doc: "One row per shop and ledger: when it was last heard from.",
 		Columns: []ViewColumn{
 			viewShop,
 			{"ledger", "LowCardinality(String)", "points, store_credits, gift_cards or customer_changes."},
