@@ -15,7 +15,7 @@ var gapViews = []View{
 		},
 	},
 	{
-		Name: "ledger_gaps", Doc: "One row per place in a ledger where events are missing, doubled or misordered: the balance before an event is not the one that the event before it left.",
+		Name: "ledger_gaps", Doc: "One row per place in a ledger where events are missing, doubled or misordered: the balance before an event is not the one that the event before it left. A balance that SHOPLINE changes without a webhook, as it may when points or store credits run out, shows as a gap too.",
 		Columns: []ViewColumn{
 			viewLedger, viewShop,
 			{"account", "String", "What the balance belongs to: the customer, or in gift_cards the card."},
