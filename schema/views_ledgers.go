@@ -43,8 +43,8 @@ var ledgerViews = []View{
 			{"last_event_at", "DateTime64(3, 'UTC')", "Time of the customer's latest event."},
 		}, viewExpiringPoints("Part of the balance that runs out within %s of now. Points that run out first count as spent first: "+
 			"the balance lies on the additions that have not run out, on those that never do first, then on those that do so last. What is more than all of them runs out at no time that is known, or has run out: see expired_points."), []ViewColumn{
-			{"expired_points", "Int64", "Part of the balance that has run out by its date. No webhook tells that points run out, so that the balance holds them until an event tells a lower one. It is what the additions that have not run out cannot hold of the balance, and at most those that have."},
-			{"had_points_before", "Bool", "Whether the customer had points before the first event: it tells a balance that is more than its change. A first event that tells no balance says nothing of that, which counts as no."},
+			{"expired_points", "Int64", "Part of the balance that has run out by its date. SHOPLINE documents no scene of that, so that the balance holds them until an event tells a lower one. It is what the additions that have not run out cannot hold of the balance, and at most those that have."},
+			{"had_points_before", "Bool", "Whether the customer had points before the first event: it tells a balance that is more than its change. A first event that tells no balance says nothing of that, which counts as no; one whose predecessors are missing looks as if there had been points."},
 		}),
 	},
 	{

@@ -79,7 +79,7 @@ func storeCredits() board {
 				number(4, "Outstanding", "What the shops owe now: the sum of all balances, whatever the selected time, in the shop's currency, also of credits that have run out, see Expired. A balance has no reason. Refreshed every few minutes.", money, blue, asTable(
 					"SELECT sum(current_balance_cents) / 100 AS outstanding",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(4, "Expired", "Of what is outstanding, the credits that have run out by their date, in the shop's currency. SHOPLINE sends nothing then, so that the balance holds them until an event tells a lower one. What runs out first is used first. Refreshed every few minutes.", money, amber, asTable(
+				number(4, "Expired", "Of what is outstanding, the credits that have run out by their date, in the shop's currency. SHOPLINE has no reason for that, so that the balance holds them until an event tells a lower one. What runs out first is used first. Refreshed every few minutes.", money, amber, asTable(
 					"SELECT sum(expired_cents) / 100 AS expired",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
 				number(4, "Customers with credits", "Customers who have store credits now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(

@@ -25,7 +25,7 @@ func pointsByScene() board {
 				number(5, "Points earned", "Points added to balances in the selected time, by the time of the event. Resends count once.", whole, green, asTable(
 					"SELECT sumIf(points_delta, points_delta > 0) AS earned",
 					"FROM loyalty.points", inPoints)),
-				number(5, "Points burned", "Points taken from balances in the selected time: redeemed or corrected. SHOPLINE sends none for points that run out. Resends count once.", whole, orange, asTable(
+				number(5, "Points burned", "Points taken from balances in the selected time: redeemed or corrected. SHOPLINE has no scene for points that run out. Resends count once.", whole, orange, asTable(
 					"SELECT -sumIf(points_delta, points_delta < 0) AS burned",
 					"FROM loyalty.points", inPoints)),
 				number(5, "Net", "Points earned less points burned in the selected time: by how much balances grew.", whole, blue, asTable(
@@ -118,7 +118,7 @@ func pointsByScene() board {
 				number(4, "Points outstanding", "The sum of all balances as of now, whatever the selected time, also of points that have run out, see Expired. A balance has no scene, so that only the shop counts. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT sum(points_balance) AS outstanding",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(4, "Expired", "Of the points outstanding, those that have run out by their date. SHOPLINE sends nothing then, so that the balance holds them until an event tells a lower one. What runs out first is spent first. Refreshed every few minutes.", whole, amber, asTable(
+				number(4, "Expired", "Of the points outstanding, those that have run out by their date. SHOPLINE has no scene for that, so that the balance holds them until an event tells a lower one. What runs out first is spent first. Refreshed every few minutes.", whole, amber, asTable(
 					"SELECT sum(expired_points) AS expired",
 					"FROM loyalty.points_members_cached", where(inShop))),
 				number(4, "Members with points", "Customers who have points now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
