@@ -64,9 +64,10 @@ var factViews = []View{
 			{"scene_type", "LowCardinality(String)", "Scene of the card's latest event."},
 			{"expires_at", "Nullable(DateTime64(3, 'UTC'))", "When the card expires, as its latest event says; NULL is never."},
 			{"updated_at", "DateTime64(3, 'UTC')", "Time of the card's latest event."},
+			{"disabled", "Bool", "Whether there is an event of the card with scene CARD_DISABLED, the latest or not."},
 		},
 	},
-	{Name: "customers", base: "fact_customer_changes", Doc: "One row per customer: the latest state."},
+	{Name: "customers", base: "fact_customer_changes", Doc: "One row per customer: the latest state. The shop is that of a header, see customer_360."},
 }
 
 // Columns that many views begin with.

@@ -44,7 +44,7 @@ var customerViews = []View{
 		},
 	},
 	{
-		Name: "customer_360", Doc: "One row per customer that any of the four knows: profile, consent, points, store credits and gift cards.",
+		Name: "customer_360", Doc: "One row per customer that any of the four knows: profile, consent, points, store credits and gift cards. The shop of a profile is that of the header X-Shopline-Shop-Id, for its body names none; the shop of the ledgers is their body's store_id. Where SHOPLINE sends two different ids for one shop, its customers have two rows, one with the profile and one with the ledgers: join these by customer_id. Which ids belong together, shop_id and header_shop_id of raw_webhooks say.",
 		Columns: []ViewColumn{
 			viewShop, viewCustomer,
 			{"email", "String", "The e-mail address. It and the columns up to sms_consent are empty for a customer without an update."},

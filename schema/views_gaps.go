@@ -15,7 +15,7 @@ var gapViews = []View{
 		},
 	},
 	{
-		Name: "ledger_gaps", Doc: "One row per place in a ledger where events are missing, doubled or misordered: the balance before an event is not the one that the event before it left.",
+		Name: "ledger_gaps", Doc: "One row per place in a ledger where events are missing, doubled or misordered: the balance before an event is not the one that the event before it left. A balance that SHOPLINE changes without a webhook, as it may when points or store credits run out, shows as a gap too.",
 		Columns: []ViewColumn{
 			viewLedger, viewShop,
 			{"account", "String", "What the balance belongs to: the customer, or in gift_cards the card."},
@@ -52,7 +52,7 @@ var gapViews = []View{
 		},
 	},
 	{
-		Name: "reconciliation", Doc: "One row per shop, day and ledger: whether all its events are there.",
+		Name: "reconciliation", Doc: "One row per shop, day and ledger: whether all its events are there, as far as gaps show it. Events that are missing before an account's first or after its latest leave no gap, nor do those of an account of which nothing came.",
 		Columns: []ViewColumn{
 			viewShop,
 			{"day", "Date", "The day in UTC, of the events and of the events after a gap."},
@@ -63,7 +63,7 @@ var gapViews = []View{
 		},
 	},
 	{
-		Name: "freshness", Doc: "One row per shop and ledger: when it was last heard of.",
+		Name: "freshness", Doc: "One row per shop and ledger: when it was last heard from.",
 		Columns: []ViewColumn{
 			viewShop,
 			{"ledger", "LowCardinality(String)", "points, store_credits, gift_cards or customer_changes."},

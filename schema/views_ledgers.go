@@ -29,7 +29,7 @@ var ledgerViews = []View{
 		},
 	},
 	{
-		Name: "points_members", Doc: "One row per customer with points: balance, what was earned and burned, and what runs out soon.",
+		Name: "points_members", Doc: "One row per customer with points: balance, what was earned and burned, and what runs out soon or has run out. A customer's history begins with the first webhook.",
 		Columns: slices.Concat([]ViewColumn{
 			viewShop, viewBuyer,
 			{"points_balance", "Int64", "Points that the customer has, as in points_balances."},
@@ -42,7 +42,10 @@ var ledgerViews = []View{
 			{"first_event_at", "DateTime64(3, 'UTC')", "Time of the customer's first event."},
 			{"last_event_at", "DateTime64(3, 'UTC')", "Time of the customer's latest event."},
 		}, viewExpiringPoints("Part of the balance that runs out within %s of now. Points that run out first count as spent first: "+
-			"the balance lies on the additions that have not run out, on those that never do first, then on those that do so last. What is more than all of them never runs out.")),
+			"the balance lies on the additions that have not run out, on those that never do first, then on those that do so last. What is more than all of them runs out at no time that is known, or has run out: see expired_points."), []ViewColumn{
+			{"expired_points", "Int64", "Part of the balance that has run out by its date. SHOPLINE documents no scene of that, so that the balance holds them until an event tells a lower one. It is what the additions that have not run out cannot hold of the balance, and at most those that have."},
+			{"had_points_before", "Bool", "Whether the customer had points before the first event: it tells a balance that is more than its change. A first event that tells no balance says nothing of that, which counts as no; one whose predecessors are missing looks as if there had been points."},
+		}),
 	},
 	{
 		Name: "points_outstanding", Doc: "One row per shop: its members and the points that they have.",
@@ -53,12 +56,12 @@ var ledgerViews = []View{
 			{"active_30_days", "UInt64", "Members with an event in the last 30 days."},
 			{"active_90_days", "UInt64", "Members with an event in the last 90 days."},
 			{"active_365_days", "UInt64", "Members with an event in the last 365 days."},
-			{"points_outstanding", "Int64", "Sum of all members' balances, those below 0 included."},
+			{"points_outstanding", "Int64", "Sum of all members' balances, those below 0 included. What has run out is in it: see expired_points."},
 		}, viewExpiringPoints("Points of all members that run out within %s of now, as in points_members."),
-			[]ViewColumn{viewEarned, viewBurned, viewRedemptionRate}),
+			[]ViewColumn{viewEarned, viewBurned, viewRedemptionRate, {"expired_points", "Int64", "Part of points_outstanding that has run out by its date, as in points_members."}}),
 	},
 	{
-		Name: "points_cohorts", Doc: "Members by the month (in UTC) in which they first earned, and what they did in each month since, up to the shop's latest.",
+		Name: "points_cohorts", Doc: "Members by the month (in UTC) in which they first earned, and what they did in each month since, up to the shop's latest. Members who had points before their first event are in no cohort: when they first earned is not known.",
 		Columns: []ViewColumn{
 			viewShop,
 			{"cohort_month", "Date", "First day of the month in which the members first earned points."},
@@ -82,7 +85,7 @@ var ledgerViews = []View{
 			{"frequency_score", "UInt8", "1 to 5 by frequency, 5 for the most, as recency_score."},
 			{"monetary_score", "UInt8", "1 to 5 by monetary, 5 for the most, as recency_score."},
 			{"segment", "LowCardinality(String)", "One of seven. With R = recency_score and V = the mean of the other two scores, rounded up, the first that fits: " +
-				"new (first event in the last 30 days), champions (R and V at least 4), loyal (R and V at least 3), promising (R at least 3), at_risk (V at least 3), hibernating (R is 2), lost."},
+				"new (first event in the last 30 days, and no points before it), champions (R and V at least 4), loyal (R and V at least 3), promising (R at least 3), at_risk (V at least 3), hibernating (R is 2), lost."},
 		},
 	},
 	{
@@ -97,7 +100,7 @@ var ledgerViews = []View{
 		},
 	},
 	{
-		Name: "store_credit_members", Doc: "One row per customer with store credits: balance, what was issued and used, and what runs out soon.",
+		Name: "store_credit_members", Doc: "One row per customer with store credits: balance, what was issued and used, and what runs out soon or has run out.",
 		Columns: slices.Concat([]ViewColumn{
 			viewShop, viewBuyer,
 			{"current_balance_cents", "Int64", "Store credits that the customer has, as in store_credit_balances, in 1/100 of the currency unit."},
@@ -108,7 +111,9 @@ var ledgerViews = []View{
 			{"last_issued_at", "Nullable(DateTime64(3, 'UTC'))", "When store credits were last added; NULL if never."},
 			{"last_used_at", "Nullable(DateTime64(3, 'UTC'))", "When store credits were last taken; NULL if never."},
 			{"last_event_at", "DateTime64(3, 'UTC')", "Time of the customer's latest event."},
-		}, viewExpiringCents("Part of the balance that runs out within %s of now, in 1/100 of the currency unit, found as for points in points_members.")),
+		}, viewExpiringCents("Part of the balance that runs out within %s of now, in 1/100 of the currency unit, found as for points in points_members."), []ViewColumn{
+			{"expired_cents", "Int64", "Part of the balance that has run out by its date, in 1/100 of the currency unit, found as for points in points_members."},
+		}),
 	},
 	{
 		Name: "store_credit_liability", Doc: "One row per shop: the store credits that it owes.",
@@ -116,9 +121,9 @@ var ledgerViews = []View{
 			viewShop,
 			{"members", "UInt64", "Customers with at least one event of store credits."},
 			{"members_with_balance", "UInt64", "Members with more than 0."},
-			{"outstanding_cents", "Int64", "Sum of all members' balances, those below 0 included, in 1/100 of the currency unit."},
+			{"outstanding_cents", "Int64", "Sum of all members' balances, those below 0 included, in 1/100 of the currency unit. What has run out is in it: see expired_cents."},
 		}, viewExpiringCents("Store credits of all members that run out within %s of now, in 1/100 of the currency unit."),
-			[]ViewColumn{viewIssued, viewUsed}),
+			[]ViewColumn{viewIssued, viewUsed, {"expired_cents", "Int64", "Part of outstanding_cents that has run out by its date, in 1/100 of the currency unit, as in store_credit_members."}}),
 	},
 	{
 		Name: "gift_cards_daily", Doc: "Changes of gift cards by shop, day (in UTC) and scene.",
@@ -147,7 +152,7 @@ var ledgerViews = []View{
 			{"first_redeemed_at", "Nullable(DateTime64(3, 'UTC'))", "When that was first; NULL if never."},
 			{"last_redeemed_at", "Nullable(DateTime64(3, 'UTC'))", "When that was last; NULL if never."},
 			{"refunded_cents", "Int64", "Added with scene RETURN_INCREASE, in 1/100 of the currency unit."},
-			{"disabled_cents", "Int64", "Taken with scene CARD_DISABLED, a positive number, in 1/100 of the currency unit."},
+			{"disabled_cents", "Int64", "Taken with scene CARD_DISABLED, a positive number, and what is left on the card after such an event, in 1/100 of the currency unit; 0 in every other state."},
 			{"disabled_at", "Nullable(DateTime64(3, 'UTC'))", "Time of the first event with scene CARD_DISABLED; NULL if there is none."},
 			{"expires_at", "Nullable(DateTime64(3, 'UTC'))", "When the card expires, as its latest event says; NULL is never."},
 			{"breakage_cents", "Int64", "What is left on an expired card, 0 in every other state, in 1/100 of the currency unit."},
@@ -167,7 +172,7 @@ var ledgerViews = []View{
 			{"sold_cents", "Int64", "Sold on all cards, in 1/100 of the currency unit."},
 			{"redeemed_cents", "Int64", "Paid with all cards, in 1/100 of the currency unit."},
 			{"refunded_cents", "Int64", "Come back to all cards with refunds, in 1/100 of the currency unit."},
-			{"disabled_cents", "Int64", "Taken from cards as they were disabled, in 1/100 of the currency unit."},
+			{"disabled_cents", "Int64", "Lost with disabled cards, taken from them or still on them, in 1/100 of the currency unit."},
 			{"outstanding_cents", "Int64", "What is left on active cards, in 1/100 of the currency unit."},
 			{"breakage_cents", "Int64", "What is left on expired cards, in 1/100 of the currency unit."},
 			{"breakage_rate", "Nullable(Float64)", "breakage_cents divided by sold_cents; NULL if nothing was sold."},
@@ -181,7 +186,7 @@ var (
 	viewEvents         = ViewColumn{"events", "UInt64", "Events, each counted once."}
 	viewEarned         = ViewColumn{"earned", "Int64", "Points added."}
 	viewBurned         = ViewColumn{"burned", "Int64", "Points taken, a positive number."}
-	viewRedemptionRate = ViewColumn{"redemption_rate", "Nullable(Float64)", "burned divided by earned; NULL if nothing was earned."}
+	viewRedemptionRate = ViewColumn{"redemption_rate", "Nullable(Float64)", "burned divided by earned; NULL if nothing was earned. History begins with the first webhook: points that customers had before may be burned, but are not earned."}
 	viewIssued         = ViewColumn{"issued_cents", "Int64", "Store credits added, in 1/100 of the currency unit."}
 	viewUsed           = ViewColumn{"used_cents", "Int64", "Store credits taken, a positive number, in 1/100 of the currency unit."}
 )

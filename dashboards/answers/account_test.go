@@ -50,13 +50,20 @@ func (h history) balance() (balance int64) {
 	return balance
 }
 
-// expiring is the part of the balance that runs out until then. What runs out
-// first is spent first: the balance lies on what never runs out, and then on what
-// does so last.
-func (h history) expiring(now, until time.Time) (expiring int64) {
-	lots := slices.DeleteFunc(slices.Clone(h), func(c *change) bool {
-		return c.delta <= 0 || !c.expires.IsZero() && !c.expires.After(now)
-	})
+// hadBefore tells whether there was something before the first event.
+func (h history) hadBefore() bool { return h[0].balance != nil && *h[0].balance > h[0].delta }
+
+// expired is the part of the balance that has run out.
+func (h history) expired(now time.Time) int64 { return h.runsOut(time.Time{}, now) }
+
+// expiring is the part of the balance that runs out until then.
+func (h history) expiring(now, until time.Time) int64 { return h.runsOut(now, until) }
+
+// runsOut is the part of the balance that runs out after one moment and until
+// another. What runs out first is spent first: the balance lies on what never runs
+// out, and then on what does so last.
+func (h history) runsOut(after, until time.Time) (part int64) {
+	lots := slices.DeleteFunc(slices.Clone(h), func(c *change) bool { return c.delta <= 0 })
 	slices.SortFunc(lots, func(a, b *change) int {
 		return cmp.Or(-cmp.Compare(btoi(a.expires.IsZero()), btoi(b.expires.IsZero())), b.expires.Compare(a.expires))
 	})
@@ -64,11 +71,11 @@ func (h history) expiring(now, until time.Time) (expiring int64) {
 	for _, lot := range lots {
 		lies := min(left, lot.delta)
 		left -= lies
-		if !lot.expires.IsZero() && !lot.expires.After(until) {
-			expiring += lies
+		if lot.expires.After(after) && !lot.expires.After(until) {
+			part += lies
 		}
 	}
-	return expiring
+	return part
 }
 
 func btoi(b bool) int {

@@ -31,6 +31,7 @@ var storeCredits = board{
 			return a.sorted(0, desc(1), asc(0))
 		},
 		"Outstanding":            func(p *programme, c choice) answer { return single(money, p.outstanding(credits, c)) },
+		"Expired":                func(p *programme, c choice) answer { return single(money, p.expired(credits, c)) },
 		"Customers with credits": func(p *programme, c choice) answer { return single(count, p.withBalance(credits, c)) },
 		"Expiring in 30 days":    func(p *programme, c choice) answer { return single(money, p.expiring(credits, c, 30)) },
 		"Expiring in 60 days":    func(p *programme, c choice) answer { return single(money, p.expiring(credits, c, 60)) },

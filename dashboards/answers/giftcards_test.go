@@ -105,8 +105,15 @@ func refunded(changes []*change) int64 {
 	return added(only(changes, func(c *change) bool { return c.scene == "RETURN_INCREASE" }))
 }
 
-func disabled(changes []*change) int64 {
-	return taken(only(changes, isDisabling))
+// disabled is what was on cards when they were disabled.
+func disabled(changes []*change) (sum int64) {
+	for _, c := range only(changes, isDisabling) {
+		sum += max(0, -c.delta)
+		if c.balance != nil {
+			sum += *c.balance
+		}
+	}
+	return sum
 }
 
 func isDisabling(c *change) bool { return c.scene == "CARD_DISABLED" }

@@ -34,6 +34,7 @@ var pointsByScene = board{
 		},
 		"Which scenes' points get burned": scenesThatGetBurned,
 		"Points outstanding":              func(p *programme, c choice) answer { return single(count, p.outstanding(points, c)) },
+		"Expired":                         func(p *programme, c choice) answer { return single(count, p.expired(points, c)) },
 		"Members with points":             func(p *programme, c choice) answer { return single(count, p.withBalance(points, c)) },
 		"Expiring in 30 days":             func(p *programme, c choice) answer { return single(count, p.expiring(points, c, 30)) },
 		"Expiring in 60 days":             func(p *programme, c choice) answer { return single(count, p.expiring(points, c, 60)) },
@@ -124,6 +125,15 @@ func (p *programme) withBalance(ledger string, c choice) (n int64) {
 	return n
 }
 
+func (p *programme) expired(ledger string, c choice) (sum int64) {
+	for o, h := range p.accounts[ledger] {
+		if c.inShop(o.shop) {
+			sum += h.expired(p.now)
+		}
+	}
+	return sum
+}
+
 func (p *programme) expiring(ledger string, c choice, days int) (sum int64) {
 	for o, h := range p.accounts[ledger] {
 		if c.inShop(o.shop) {
@@ -170,7 +180,7 @@ func cohorts(p *programme, c choice) answer {
 	members, active := map[time.Time]int64{}, map[[2]time.Time]int64{}
 	for o, h := range p.accounts[points] {
 		earned := only(h, isIncrease)
-		if !c.inShop(o.shop) || len(earned) == 0 {
+		if !c.inShop(o.shop) || len(earned) == 0 || h.hadBefore() {
 			continue
 		}
 		first := month(history(earned)[0].at)
@@ -214,7 +224,7 @@ func segments(p *programme, c choice) answer {
 		if !c.inShop(o.shop) {
 			continue
 		}
-		m := &member{days: daysApart(h.last().at, p.now), isNew: h[0].at.After(p.now.Add(-30 * day))}
+		m := &member{days: daysApart(h.last().at, p.now), isNew: h[0].at.After(p.now.Add(-30*day)) && !h.hadBefore()}
 		for _, e := range h {
 			if e.delta > 0 && e.at.After(p.now.Add(-365*day)) {
 				m.events++

@@ -195,8 +195,11 @@ func (s *scribe) receive(d *simulate.Delivery) error {
 			s.rows[r.Table] = append(s.rows[r.Table], again)
 		case *change:
 			e.received = came.ReceivedAt
-			if e.balance == nil {
-				r.Row[r.Table.Index(balanceColumn[d.Table])] = schema.Value{}
+			switch balance := &r.Row[r.Table.Index(balanceColumn[d.Table])]; {
+			case e.balance == nil:
+				*balance = schema.Value{}
+			case isDisabling(e):
+				*balance, r.Row[r.Table.Index("balance_delta_cents")] = schema.IntValue(*e.balance), schema.IntValue(0)
 			}
 		case *update:
 			e.received = came.ReceivedAt
@@ -271,6 +274,9 @@ func (s *scribe) event(id string, d *simulate.Delivery, r normalize.Result) any 
 	}
 	if s.told[d.Table]%untoldOneIn == 0 {
 		c.balance = nil
+	} else if isDisabling(c) {
+		left := truth.Balance - truth.Delta
+		c.delta, c.balance = 0, &left
 	}
 	if truth.ExpiresAtMillis != 0 {
 		c.expires = time.UnixMilli(truth.ExpiresAtMillis)

@@ -76,16 +76,19 @@ func storeCredits() board {
 					"ORDER BY \"Issued\" DESC, update_reason")),
 			},
 			{
-				number(5, "Outstanding", "What the shops owe now: the sum of all balances, whatever the selected time, in the shop's currency. A balance has no reason. Refreshed every few minutes.", money, blue, asTable(
+				number(4, "Outstanding", "What the shops owe now: the sum of all balances, whatever the selected time, in the shop's currency, also of credits that have run out, see Expired. A balance has no reason. Refreshed every few minutes.", money, blue, asTable(
 					"SELECT sum(current_balance_cents) / 100 AS outstanding",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(5, "Customers with credits", "Customers who have store credits now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
+				number(4, "Expired", "Of what is outstanding, the credits that have run out by their date, in the shop's currency. SHOPLINE has no reason for that, so that the balance holds them until an event tells a lower one. What runs out first is used first. Refreshed every few minutes.", money, amber, asTable(
+					"SELECT sum(expired_cents) / 100 AS expired",
+					"FROM loyalty.store_credit_members_cached", where(inShop))),
+				number(4, "Customers with credits", "Customers who have store credits now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT countIf(current_balance_cents > 0) AS customers",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(5, "Expiring in 30 days", "Credits that run out within 30 days from now unless they are used. What runs out first is used first. In the shop's currency. Refreshed every few minutes.", money, amber, asTable(
+				number(4, "Expiring in 30 days", "Credits that run out within 30 days from now unless they are used. What runs out first is used first. In the shop's currency. Refreshed every few minutes.", money, amber, asTable(
 					"SELECT sum(expiring_30_days_cents) / 100 AS expiring",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(5, "Expiring in 60 days", "Credits that run out within 60 days from now, those of the next 30 among them, in the shop's currency. Refreshed every few minutes.", money, amber, asTable(
+				number(4, "Expiring in 60 days", "Credits that run out within 60 days from now, those of the next 30 among them, in the shop's currency. Refreshed every few minutes.", money, amber, asTable(
 					"SELECT sum(expiring_60_days_cents) / 100 AS expiring",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
 				number(4, "Expiring in 90 days", "Credits that run out within 90 days from now, those of the next 60 among them, in the shop's currency. Refreshed every few minutes.", money, amber, asTable(

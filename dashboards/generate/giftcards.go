@@ -9,7 +9,8 @@ func giftCards() board {
 		sold     = "sumIf(balance_delta_cents, balance_delta_cents > 0 AND scene_type IN ('SELF_PURCHASE', 'OTHERS_SEND')) / 100"
 		redeemed = "-sumIf(balance_delta_cents, balance_delta_cents < 0 AND scene_type = 'PURCHASE_PAYMENT') / 100"
 		refunded = "sumIf(balance_delta_cents, balance_delta_cents > 0 AND scene_type = 'RETURN_INCREASE') / 100"
-		disabled = "-sumIf(balance_delta_cents, balance_delta_cents < 0 AND scene_type = 'CARD_DISABLED') / 100"
+		// What was on the card, whether the disabling took it or left it there.
+		disabled = "sumIf(ifNull(current_balance_cents, 0) - least(0, balance_delta_cents), scene_type = 'CARD_DISABLED') / 100"
 	)
 	return board{
 		uid:         "gift-cards",
@@ -32,7 +33,7 @@ func giftCards() board {
 				number(5, "Refunded", "What came back to cards with refunded orders in the selected time, in the shop's currency. Resends count once.", money, green, asTable(
 					"SELECT "+refunded+" AS refunded",
 					"FROM loyalty.gift_cards", inCards)),
-				number(5, "Disabled", "What was left on cards that were disabled in the selected time, in the shop's currency. Resends count once.", money, amber, asTable(
+				number(5, "Disabled", "What was left on cards when they were disabled in the selected time, whether that took it from them or not, in the shop's currency. Resends count once.", money, amber, asTable(
 					"SELECT "+disabled+" AS disabled",
 					"FROM loyalty.gift_cards", inCards)),
 				number(4, "Cards changed", "Cards whose balance changed in the selected time: sold, used, refunded or disabled.", whole, blue, asTable(

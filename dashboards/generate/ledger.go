@@ -271,7 +271,7 @@ func profileOf(isCustomer, isBuyer string) sqlQuery {
 		"  WHERE (shop_id, gift_card_code) IN (SELECT shop_id, gift_card_code FROM loyalty.fact_gift_cards WHERE "+isBuyer+")",
 		"    AND "+isBuyer,
 		"    AND current_balance_cents > 0",
-		"    AND scene_type != 'CARD_DISABLED'",
+		"    AND NOT disabled",
 		"    AND ifNull(expires_at > now64(3), true)",
 		"    AND "+inShop,
 		"  GROUP BY shop_id",

@@ -25,7 +25,7 @@ func pointsByScene() board {
 				number(5, "Points earned", "Points added to balances in the selected time, by the time of the event. Resends count once.", whole, green, asTable(
 					"SELECT sumIf(points_delta, points_delta > 0) AS earned",
 					"FROM loyalty.points", inPoints)),
-				number(5, "Points burned", "Points taken from balances in the selected time: redeemed, expired or corrected. Resends count once.", whole, orange, asTable(
+				number(5, "Points burned", "Points taken from balances in the selected time: redeemed or corrected. SHOPLINE has no scene for points that run out. Resends count once.", whole, orange, asTable(
 					"SELECT -sumIf(points_delta, points_delta < 0) AS burned",
 					"FROM loyalty.points", inPoints)),
 				number(5, "Net", "Points earned less points burned in the selected time: by how much balances grew.", whole, blue, asTable(
@@ -115,16 +115,19 @@ func pointsByScene() board {
 					barred("Earned", whole, green), barred("Of it burned", whole, orange), written("Share burned", share)),
 			},
 			{
-				number(5, "Points outstanding", "The sum of all balances as of now, whatever the selected time. A balance has no scene, so that only the shop counts. Refreshed every few minutes.", whole, blue, asTable(
+				number(4, "Points outstanding", "The sum of all balances as of now, whatever the selected time, also of points that have run out, see Expired. A balance has no scene, so that only the shop counts. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT sum(points_balance) AS outstanding",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(5, "Members with points", "Customers who have points now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
+				number(4, "Expired", "Of the points outstanding, those that have run out by their date. SHOPLINE has no scene for that, so that the balance holds them until an event tells a lower one. What runs out first is spent first. Refreshed every few minutes.", whole, amber, asTable(
+					"SELECT sum(expired_points) AS expired",
+					"FROM loyalty.points_members_cached", where(inShop))),
+				number(4, "Members with points", "Customers who have points now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT countIf(points_balance > 0) AS members",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(5, "Expiring in 30 days", "Points that run out within 30 days from now unless they are spent. What runs out first is spent first. Refreshed every few minutes.", whole, amber, asTable(
+				number(4, "Expiring in 30 days", "Points that run out within 30 days from now unless they are spent. What runs out first is spent first. Refreshed every few minutes.", whole, amber, asTable(
 					"SELECT sum(expiring_30_days) AS expiring",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(5, "Expiring in 60 days", "Points that run out within 60 days from now, those of the next 30 among them. Refreshed every few minutes.", whole, amber, asTable(
+				number(4, "Expiring in 60 days", "Points that run out within 60 days from now, those of the next 30 among them. Refreshed every few minutes.", whole, amber, asTable(
 					"SELECT sum(expiring_60_days) AS expiring",
 					"FROM loyalty.points_members_cached", where(inShop))),
 				number(4, "Expiring in 90 days", "Points that run out within 90 days from now, those of the next 60 among them. Refreshed every few minutes.", whole, amber, asTable(
@@ -132,7 +135,7 @@ func pointsByScene() board {
 					"FROM loyalty.points_members_cached", where(inShop))),
 			},
 			{
-				rows(16, 12, "Cohorts", "Customers by the month in which they first earned points, and the share of them whose points changed that many months later, all history. Months are in UTC, and a share is told when its month is over. Refreshed every few minutes.", "No customer has earned points.", cohorts(12), cohortColumns(12)...),
+				rows(16, 12, "Cohorts", "Customers by the month in which they first earned points, and the share of them whose points changed that many months later, all history. Customers who had points before their first event are in none. Months are in UTC, and a share is told when its month is over. Refreshed every few minutes.", "No customer has earned points.", cohorts(12), cohortColumns(12)...),
 				pie(8, 12, "Segments", "Customers by how lately, how often and how much they earned, within their shop. The data dictionary says what each segment is. Refreshed every few minutes.", whole, "Customers", asTable(
 					"SELECT",
 					"  segment AS \"Segment\",",

@@ -261,6 +261,8 @@ func TestCustomer360(t *testing.T) {
 			card(3, "1", "all", "used up", 6, -50, 0, "PURCHASE_PAYMENT", null),
 			card(4, "1", "all", "expired", 7, 300, 300, "SELF_PURCHASE", expires(2020)),
 			card(5, "1", "all", "disabled", 8, 0, 400, "CARD_DISABLED", null),
+			card(8, "1", "all", "disabled, refunded later", 9, -400, 0, "CARD_DISABLED", null),
+			card(9, "1", "all", "disabled, refunded later", 11, 300, 300, "RETURN_INCREASE", null),
 			card(6, "1", "giver", "given", 9, 900, 900, "OTHERS_SEND", null),
 			card(7, "1", "friend", "given", 10, -100, 800, "PURCHASE_PAYMENT", null),
 		},

@@ -124,7 +124,7 @@ func (h history) answers() []answer {
 	case storeCredits.table:
 		return []answer{h.byScene(), h.creditMembers(), h.creditLiability()}
 	default:
-		return []answer{h.byScene(), h.lives(), h.cardLiability()}
+		return []answer{h.byScene(), h.cardBalances(), h.lives(), h.cardLiability()}
 	}
 }
 
@@ -215,15 +215,10 @@ func balance(entries []entry) int64 {
 	return b
 }
 
-// expiring lays the balance on the lots, point by point, beginning with the lot
-// that lasts longest, and counts those that run out in so many days.
-func (h history) expiring(entries []entry, days int) int64 {
-	var lots []entry
-	for _, e := range entries {
-		if e.delta > 0 && (e.expires.IsZero() || e.expires.After(h.now)) {
-			lots = append(lots, e)
-		}
-	}
+// runOut lays the balance on the lots, point by point, beginning with the lot that
+// lasts longest, and counts those that run out between two days from now.
+func (h history) runOut(entries []entry, from, to int) int64 {
+	lots := slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.delta <= 0 })
 	slices.SortFunc(lots, func(a, b entry) int { return h.lasts(b).Compare(h.lasts(a)) })
 	left, n := balance(entries), int64(0)
 	for _, lot := range lots {
@@ -232,13 +227,17 @@ func (h history) expiring(entries []entry, days int) int64 {
 				return n
 			}
 			left--
-			if h.lasts(lot).Before(h.now.AddDate(0, 0, days)) {
+			if h.lasts(lot).After(h.now.AddDate(0, 0, from)) && h.lasts(lot).Before(h.now.AddDate(0, 0, to)) {
 				n++
 			}
 		}
 	}
 	return n
 }
+
+func (h history) expiring(entries []entry, days int) int64 { return h.runOut(entries, 0, days) }
+
+func (h history) expired(entries []entry) int64 { return h.runOut(entries, -100_000, 0) }
 
 // lasts is when a lot runs out, in a thousand years where it never does.
 func (h history) lasts(e entry) time.Time {
@@ -266,6 +265,12 @@ func stamp(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 
 func stampOf(column string) string { return orNever("toUnixTimestamp64Milli(" + column + ")") }
 
+// hadBefore tells whether an account's first event was not its first.
+func hadBefore(entries []entry) bool {
+	first := entries[0]
+	return first.balance.Set && first.balance.Int-first.delta > 0
+}
+
 func raises(e entry) bool { return e.delta > 0 }
 func falls(e entry) bool  { return e.delta < 0 }
 func always(entry) bool   { return true }
@@ -276,36 +281,36 @@ func (h history) within30To90(entries []entry) string {
 }
 
 func (h history) pointsMembers() answer {
-	a := answer{view: "points_members", columns: "buyer_id; points_balance; earned; burned; earn_events; burn_events; expiring_30_days; expiring_60_days; expiring_90_days; " +
+	a := answer{view: "points_members", columns: "buyer_id; points_balance; earned; burned; earn_events; burn_events; expiring_30_days; expiring_60_days; expiring_90_days; expired_points; had_points_before; " +
 		stampOf("first_earned_at") + "; " + stampOf("last_earned_at") + "; " + stampOf("last_burned_at") + "; " + stampOf("first_event_at") + "; " + stampOf("last_event_at")}
 	for account, entries := range h.accounts() {
 		s := sum(entries)
 		firstUp, lastUp := times(entries, raises)
 		_, lastDown := times(entries, falls)
 		first, last := times(entries, always)
-		a.want = append(a.want, fmt.Sprintf("%s, %d, %d, %d, %d, %d, %s, %s, %s, %s, %s, %s",
-			account, balance(entries), s.up, s.down, s.raises, s.falls, h.within30To90(entries), firstUp, lastUp, lastDown, first, last))
+		a.want = append(a.want, fmt.Sprintf("%s, %d, %d, %d, %d, %d, %s, %d, %t, %s, %s, %s, %s, %s",
+			account, balance(entries), s.up, s.down, s.raises, s.falls, h.within30To90(entries), h.expired(entries), hadBefore(entries), firstUp, lastUp, lastDown, first, last))
 	}
 	return a
 }
 
 func (h history) creditMembers() answer {
 	a := answer{view: "store_credit_members", columns: "buyer_id; current_balance_cents; issued_cents; used_cents; issue_events; use_events; " +
-		"expiring_30_days_cents; expiring_60_days_cents; expiring_90_days_cents; " +
+		"expiring_30_days_cents; expiring_60_days_cents; expiring_90_days_cents; expired_cents; " +
 		stampOf("first_issued_at") + "; " + stampOf("last_issued_at") + "; " + stampOf("last_used_at") + "; " + stampOf("last_event_at")}
 	for account, entries := range h.accounts() {
 		s := sum(entries)
 		firstUp, lastUp := times(entries, raises)
 		_, lastDown := times(entries, falls)
 		_, last := times(entries, always)
-		a.want = append(a.want, fmt.Sprintf("%s, %d, %d, %d, %d, %d, %s, %s, %s, %s, %s",
-			account, balance(entries), s.up, s.down, s.raises, s.falls, h.within30To90(entries), firstUp, lastUp, lastDown, last))
+		a.want = append(a.want, fmt.Sprintf("%s, %d, %d, %d, %d, %d, %s, %d, %s, %s, %s, %s",
+			account, balance(entries), s.up, s.down, s.raises, s.falls, h.within30To90(entries), h.expired(entries), firstUp, lastUp, lastDown, last))
 	}
 	return a
 }
 
 // owed sums over the accounts of the shop.
-func (h history) owed() (members, withBalance int, owed int64, expiring [3]int64) {
+func (h history) owed() (members, withBalance int, owed int64, expiring [3]int64, expired int64) {
 	for _, entries := range h.accounts() {
 		members++
 		b := balance(entries)
@@ -316,12 +321,13 @@ func (h history) owed() (members, withBalance int, owed int64, expiring [3]int64
 		for i := range expiring {
 			expiring[i] += h.expiring(entries, 30*(i+1))
 		}
+		expired += h.expired(entries)
 	}
-	return members, withBalance, owed, expiring
+	return members, withBalance, owed, expiring, expired
 }
 
 func (h history) outstanding() answer {
-	members, withBalance, owed, expiring := h.owed()
+	members, withBalance, owed, expiring, expired := h.owed()
 	var active [3]int
 	for _, entries := range h.accounts() {
 		for i, days := range []int{30, 90, 365} {
@@ -334,19 +340,19 @@ func (h history) outstanding() answer {
 	return answer{
 		view: "points_outstanding",
 		columns: "members; members_with_balance; active_30_days; active_90_days; active_365_days; points_outstanding; " +
-			"expiring_30_days; expiring_60_days; expiring_90_days; earned; burned; " + orNever("redemption_rate"),
-		want: []string{fmt.Sprintf("%d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %s",
-			members, withBalance, active[0], active[1], active[2], owed, expiring[0], expiring[1], expiring[2], s.up, s.down, s.rate())},
+			"expiring_30_days; expiring_60_days; expiring_90_days; expired_points; earned; burned; " + orNever("redemption_rate"),
+		want: []string{fmt.Sprintf("%d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %d, %s",
+			members, withBalance, active[0], active[1], active[2], owed, expiring[0], expiring[1], expiring[2], expired, s.up, s.down, s.rate())},
 	}
 }
 
 func (h history) creditLiability() answer {
-	members, withBalance, owed, expiring := h.owed()
+	members, withBalance, owed, expiring, expired := h.owed()
 	s := sum(h.entries)
 	return answer{
 		view:    "store_credit_liability",
-		columns: "members; members_with_balance; outstanding_cents; expiring_30_days_cents; expiring_60_days_cents; expiring_90_days_cents; issued_cents; used_cents",
-		want:    []string{fmt.Sprintf("%d, %d, %d, %d, %d, %d, %d, %d", members, withBalance, owed, expiring[0], expiring[1], expiring[2], s.up, s.down)},
+		columns: "members; members_with_balance; outstanding_cents; expiring_30_days_cents; expiring_60_days_cents; expiring_90_days_cents; expired_cents; issued_cents; used_cents",
+		want:    []string{fmt.Sprintf("%d, %d, %d, %d, %d, %d, %d, %d, %d", members, withBalance, owed, expiring[0], expiring[1], expiring[2], expired, s.up, s.down)},
 	}
 }
 
@@ -357,7 +363,7 @@ func (h history) cohorts() answer {
 	cohorts := map[time.Time][]entry{} // all entries of those who first earned in the month
 	latest := time.Time{}
 	for _, entries := range h.accounts() {
-		if i := slices.IndexFunc(entries, raises); i >= 0 {
+		if i := slices.IndexFunc(entries, raises); i >= 0 && !hadBefore(entries) {
 			cohort := month(entries[i].at)
 			cohorts[cohort] = append(cohorts[cohort], entries...)
 			if last := month(entries[len(entries)-1].at); last.After(latest) {
@@ -419,7 +425,7 @@ func (h history) segments() answer {
 		f := score(m, func(a, b measures) int { return cmp.Compare(a.frequency, b.frequency) })
 		v := score(m, func(a, b measures) int { return cmp.Compare(a.monetary, b.monetary) })
 		segment := segmentOf(r, (f+v+1)/2)
-		if h.accounts()[account][0].at.After(h.now.AddDate(0, 0, -30)) {
+		if entries := h.accounts()[account]; entries[0].at.After(h.now.AddDate(0, 0, -30)) && !hadBefore(entries) {
 			segment = "new"
 		}
 		a.want = append(a.want, fmt.Sprintf("%s, %s, %d, %d, %d, %d, %d, %s", account, m.last.Format(time.DateOnly), m.frequency, m.monetary, r, f, v, segment))
@@ -429,6 +435,15 @@ func (h history) segments() answer {
 
 func segmentOf(recency, value int) string {
 	return strings.Fields(segmentGrid[recency-1])[value-1]
+}
+
+func (h history) cardBalances() answer {
+	a := answer{view: "gift_card_balances", columns: "gift_card_code; buyer_id; current_balance_cents; scene_type; disabled"}
+	for account, entries := range h.accounts() {
+		c := h.card(entries)
+		a.want = append(a.want, fmt.Sprintf("%s, %s, %d, %s, %t", account, c.last.buyer, c.balance, c.last.scene, c.state == "disabled"))
+	}
+	return a
 }
 
 func (h history) lives() answer {
@@ -491,6 +506,9 @@ func (h history) card(entries []entry) card {
 			c.state = "disabled"
 			c.disabled += max(0, -e.delta)
 		}
+	}
+	if c.state == "disabled" {
+		c.disabled += max(0, c.balance)
 	}
 	return c
 }

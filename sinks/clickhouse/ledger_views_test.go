@@ -186,27 +186,34 @@ func TestExpiring(t *testing.T) {
 		name    string
 		lots    []lot
 		balance schema.Value // after the last of them
-		want    string       // within 30, 60 and 90 days
+		want    string       // within 30, 60 and 90 days, and what has run out
 	}{
-		{"each in its time, and one that has run out", []lot{{1, -1}, {10, 10}, {20, 40}, {40, 80}, {80, 120}}, told(150), "10, 30, 70"},
-		{"never", []lot{{10, 0}}, told(10), "0, 0, 0"},
-		{"what runs out first is spent first", []lot{{10, 10}, {20, 40}, {40, 80}, {-15, 0}}, told(55), "0, 15, 55"},
-		{"in whatever order it came", []lot{{40, 80}, {20, 40}, {-15, 0}, {10, 10}}, told(55), "0, 15, 55"},
-		{"what never runs out is spent last", []lot{{50, 0}, {10, 10}, {-5, 0}}, told(55), "5, 5, 5"},
-		{"less than what never runs out", []lot{{50, 0}, {10, 10}, {-15, 0}}, told(45), "0, 0, 0"},
-		{"all of it is spent", []lot{{10, 10}, {-10, 0}}, told(0), "0, 0, 0"},
-		{"below zero", []lot{{10, 10}, {-20, 0}}, told(-10), "0, 0, 0"},
-		{"more than the known lots", []lot{{10, 10}, {20, 40}}, told(100), "10, 30, 30"},
-		{"an untold balance", []lot{{10, 10}, {20, 40}, {-5, 0}}, null, "5, 25, 25"},
-		{"the expiry of a decrease says nothing", []lot{{10, 0}, {-4, 10}}, told(6), "0, 0, 0"},
-		{"just within and just beyond", []lot{{1, 29.9}, {2, 30.1}, {4, 59.9}, {8, 60.1}, {16, 89.9}, {32, 90.1}}, told(63), "1, 7, 31"},
+		{"each in its time, and one that has run out", []lot{{1, -1}, {10, 10}, {20, 40}, {40, 80}, {80, 120}}, told(150), "10, 30, 70, 0"},
+		{"never", []lot{{10, 0}}, told(10), "0, 0, 0, 0"},
+		{"what runs out first is spent first", []lot{{10, 10}, {20, 40}, {40, 80}, {-15, 0}}, told(55), "0, 15, 55, 0"},
+		{"in whatever order it came", []lot{{40, 80}, {20, 40}, {-15, 0}, {10, 10}}, told(55), "0, 15, 55, 0"},
+		{"what never runs out is spent last", []lot{{50, 0}, {10, 10}, {-5, 0}}, told(55), "5, 5, 5, 0"},
+		{"less than what never runs out", []lot{{50, 0}, {10, 10}, {-15, 0}}, told(45), "0, 0, 0, 0"},
+		{"all of it is spent", []lot{{10, 10}, {-10, 0}}, told(0), "0, 0, 0, 0"},
+		{"below zero", []lot{{10, 10}, {-20, 0}}, told(-10), "0, 0, 0, 0"},
+		{"more than the known lots", []lot{{10, 10}, {20, 40}}, told(100), "10, 30, 30, 0"},
+		{"an untold balance", []lot{{10, 10}, {20, 40}, {-5, 0}}, null, "5, 25, 25, 0"},
+		{"the expiry of a decrease says nothing", []lot{{10, 0}, {-4, 10}}, told(6), "0, 0, 0, 0"},
+		{"just within and just beyond", []lot{{1, 29.9}, {2, 30.1}, {4, 59.9}, {8, 60.1}, {16, 89.9}, {32, 90.1}}, told(63), "1, 7, 31, 0"},
+		{"all has run out", []lot{{100, -1}}, told(100), "0, 0, 0, 100"},
+		{"what has run out is spent before what will", []lot{{100, -1}, {50, 10}, {-30, 0}}, told(120), "50, 50, 50, 70"},
+		{"and all of it first", []lot{{100, -1}, {50, 0}, {-110, 0}}, told(40), "0, 0, 0, 0"},
+		{"it was taken without an event", []lot{{100, -1}, {50, 0}}, told(50), "0, 0, 0, 0"},
+		{"some is from before", []lot{{100, -1}, {50, 10}}, told(1000), "50, 50, 50, 100"},
+		{"run out and below zero", []lot{{100, -1}, {-120, 0}}, told(-20), "0, 0, 0, 0"},
+		{"run out and untold", []lot{{100, -1}, {-30, 0}}, null, "0, 0, 0, 70"},
 	}
 	for _, view := range []struct {
 		ledger
-		members, shops, suffix string
+		members, shops, suffix, expired string
 	}{
-		{points, "points_members", "points_outstanding", ""},
-		{storeCredits, "store_credit_members", "store_credit_liability", "_cents"},
+		{points, "points_members", "points_outstanding", "", "expired_points"},
+		{storeCredits, "store_credit_members", "store_credit_liability", "_cents", "expired_cents"},
 	} {
 		t.Run(view.members, func(t *testing.T) {
 			w := openWarehouse(t)
@@ -225,16 +232,69 @@ func TestExpiring(t *testing.T) {
 				}
 				want = append(want, test.want+": "+test.name)
 			}
-			columns := strings.ReplaceAll("expiring_30_daysX; expiring_60_daysX; concat(toString(expiring_90_daysX)", "X", view.suffix)
+			columns := strings.ReplaceAll("expiring_30_daysX; expiring_60_daysX; expiring_90_daysX; ", "X", view.suffix) + "concat(toString(" + view.expired + ")"
 			w.insert(t, factTable(view.table), rows...)
 			w.insert(t, factTable(view.table), rows...)
 			w.expectAlways(
 				t, view.ledger,
 				answer{view.members, columns + ", ': ', buyer_id)", "1", sorted(want)},
-				answer{view.shops, columns + ", ': ', shop_id)", "1", []string{"31, 127, 271: 1"}},
+				answer{view.shops, columns + ", ': ', shop_id)", "1", []string{"131, 227, 371, 340: 1"}},
 			)
 		})
 	}
+}
+
+// Who had points before the first event is neither new nor in a cohort: that the
+// first event begins with points shows it.
+func TestPointsFromBefore(t *testing.T) {
+	w := openWarehouse(t)
+	tests := []struct {
+		name   string
+		events []entry // of one moment if they are of no other
+		before bool
+	}{
+		{"begins with nothing", []entry{{delta: 50, balance: told(50)}}, false},
+		{"begins with points", []entry{{delta: 50, balance: told(51)}}, true},
+		{"begins by spending them", []entry{{delta: -50, balance: told(0)}}, true},
+		{"begins below zero", []entry{{delta: 50, balance: told(20)}}, false},
+		{"begins with an import", []entry{{delta: 700, balance: told(700)}, {at: fromNow(-4), delta: 10, balance: told(710)}}, false},
+		{"says so in the first event alone", []entry{{delta: 50, balance: told(150)}, {at: fromNow(-4), delta: 10, balance: null}}, true},
+		{"the first event tells no balance", []entry{{delta: 50, balance: null}, {at: fromNow(-4), delta: 10, balance: told(60)}}, false},
+		{"two events of one moment, from nothing", []entry{{delta: 50, balance: told(50)}, {delta: 10, balance: told(60)}}, false},
+		{"two events of one moment, from points", []entry{{delta: 50, balance: told(100)}, {delta: 10, balance: told(110)}}, true},
+	}
+	var rows []schema.Row
+	var members, segments, cohorts []string
+	for _, test := range tests {
+		for _, e := range test.events {
+			e.shop, e.account = test.name, test.name
+			if e.at.IsZero() {
+				e.at = on("2026-01-05")
+			}
+			rows = append(rows, points.entry(len(rows), e, 10))
+		}
+		// The same, lately.
+		for _, e := range test.events {
+			e.shop, e.account, e.scene = "lately", test.name, "EARN"
+			if e.at.IsZero() {
+				e.at = fromNow(-5).Truncate(time.Hour)
+			}
+			rows = append(rows, points.entry(len(rows), e, 10))
+		}
+		members = append(members, fmt.Sprintf("%s, %t", test.name, test.before))
+		segments = append(segments, fmt.Sprintf("%s, %t", test.name, !test.before))
+		if !test.before {
+			cohorts = append(cohorts, test.name+", 2026-01-01, 1")
+		}
+	}
+	w.insert(t, factTable(points.table), rows...)
+	w.insert(t, factTable(points.table), rows...)
+	w.expectAlways(
+		t, points,
+		answer{"points_members", "buyer_id; had_points_before", "shop_id != 'lately'", sorted(members)},
+		answer{"points_segments", "buyer_id; (segment = 'new')::Bool", "shop_id = 'lately'", sorted(segments)},
+		answer{"points_cohorts", "shop_id; cohort_month; members", "shop_id != 'lately' AND months_since = 0", sorted(cohorts)},
+	)
 }
 
 func TestActiveMembers(t *testing.T) {
@@ -360,7 +420,15 @@ func TestGiftCardLives(t *testing.T) {
 			{buyer: "a", at: fromNow(-50.5), delta: 500, balance: told(500), scene: sale, expires: fromNow(-1)},
 			{buyer: "a", at: fromNow(-40.5), delta: 0, balance: told(500), scene: disabling, expires: fromNow(-1)},
 			{buyer: "a", at: fromNow(-30.5), delta: 10, balance: told(510), scene: refund, expires: fromNow(-1)},
-		}, "disabled, a, never, 510, 500, 50, 0, 0, 10, 0, 40, 0, 3"},
+		}, "disabled, a, never, 510, 500, 50, 0, 0, 10, 510, 40, 0, 3"},
+		{"disabled with nothing left, refunded later", []entry{
+			{buyer: "a", at: fromNow(-50.5), delta: 500, balance: told(500), scene: sale},
+			{buyer: "a", at: fromNow(-40.5), delta: -500, balance: told(0), scene: disabling},
+			{buyer: "a", at: fromNow(-30.5), delta: 50, balance: told(50), scene: refund},
+		}, "disabled, a, never, 50, 500, 50, 0, 0, 50, 550, 40, 0, 3"},
+		{"disabled below zero", []entry{
+			{buyer: "a", at: fromNow(-50.5), delta: -30, balance: told(-30), scene: disabling},
+		}, "disabled, a, never, -30, 0, never, 0, 0, 0, 30, 50, 0, 1"},
 		{"expired with a balance", []entry{
 			{buyer: "a", at: fromNow(-50.5), delta: 500, balance: told(500), scene: sale, expires: fromNow(-2)},
 			{buyer: "a", at: fromNow(-30.5), delta: -100, balance: null, scene: payment, expires: fromNow(-2)},
@@ -408,9 +476,9 @@ func TestGiftCardLives(t *testing.T) {
 		answer{
 			"gift_card_liability", "shop_id; cards; active_cards; used_up_cards; expired_cards; disabled_cards; sold_cents; redeemed_cents; refunded_cents; disabled_cents; " +
 				"outstanding_cents; breakage_cents; breakage_rate; expiring_30_days_cents; expiring_60_days_cents; expiring_90_days_cents", "1",
-			[]string{"1, 8, 4, 1, 1, 2, 3500, 1450, 160, 500, 830, 400, " + ratio(400, 3500) + ", 100, 400, 800"},
+			[]string{"1, 10, 4, 1, 1, 4, 4000, 1450, 210, 1590, 830, 400, " + ratio(400, 4000) + ", 100, 400, 800"},
 		},
-		answer{"gift_cards_daily", "shop_id; toDate(now('UTC')) - day >= 50; events; cards; increased_cents; decreased_cents; net_cents", "scene_type = 'SELF_PURCHASE'", []string{"1, 1, 6, 6, 3000, 0, 3000"}},
+		answer{"gift_cards_daily", "shop_id; toDate(now('UTC')) - day >= 50; events; cards; increased_cents; decreased_cents; net_cents", "scene_type = 'SELF_PURCHASE'", []string{"1, 1, 7, 7, 3500, 0, 3500"}},
 	)
 }
 

@@ -16,7 +16,7 @@ import (
 	"loyaltyhouse/sinks/sinktest"
 )
 
-const newest = 10
+const newest = 11
 
 func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 	cfg := newConfig(t)
@@ -31,7 +31,7 @@ func TestMigrationsUpDownAndUpAgain(t *testing.T) {
 		t.Errorf("the newest version is %d, want %d", got, newest)
 	}
 	expectStatus(t, m, 0)
-	for _, want := range []string{"from 0 to 10", "from 10 to 10"} {
+	for _, want := range []string{"from 0 to 11", "from 11 to 11"} {
 		before, after, err := m.Up(t.Context())
 		if got := fmt.Sprintf("from %d to %d", before, after); err != nil || got != want {
 			t.Errorf("Up goes %s with error %v, want %s", got, err, want)
@@ -103,7 +103,7 @@ func TestMigrationThatStoppedHalfWay(t *testing.T) {
 	upwards := newMigrated(t)
 	up := newMigrator(t, upwards)
 	defer func() { _ = up.Close() }()
-	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 9, 10} {
+	for _, version := range []int{1, 2, 4, 5, 6, 7, 8, 9, 10, 11} {
 		stop(upwards, up, version)
 		if _, _, err := up.Up(t.Context()); err != nil {
 			t.Error(err)
