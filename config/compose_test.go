@@ -25,7 +25,7 @@ type compose struct {
 
 type service struct {
 	Image       string            `yaml:"image"`
-	Build       map[string]string `yaml:"build"`
+	Build       build             `yaml:"build"`
 	Command     []string          `yaml:"command"`
 	Environment map[string]string `yaml:"environment"`
 	Expose      []string          `yaml:"expose"`
@@ -36,6 +36,11 @@ type service struct {
 	} `yaml:"depends_on"`
 	Healthcheck map[string]any `yaml:"healthcheck"`
 	Restart     string         `yaml:"restart"`
+}
+
+type build struct {
+	Dockerfile string            `yaml:"dockerfile"`
+	Args       map[string]string `yaml:"args"`
 }
 
 // listens reports whether other services can reach the service at port.
@@ -80,7 +85,7 @@ func TestComposePinsEveryVersion(t *testing.T) {
 				t.Errorf("%s: the plugin %q has no exact version", name, plugin)
 			}
 		}
-		if dockerfile, ok := s.Build["dockerfile"]; ok {
+		if dockerfile := s.Build.Dockerfile; dockerfile != "" {
 			from := regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllStringSubmatch(read(t, "../"+dockerfile), -1)
 			for _, image := range from {
 				if !pinned.MatchString(image[1]) {
@@ -96,6 +101,24 @@ func TestDockerfileBuildsWithTheGoVersionOfTheModule(t *testing.T) {
 	image := regexp.MustCompile(`(?m)^FROM golang:(\d+\.\d+)`).FindStringSubmatch(read(t, "../connector/Dockerfile"))
 	if module == nil || image == nil || module[1] != image[1] {
 		t.Errorf("go.mod is for %q, connector/Dockerfile builds with %q", module, image)
+	}
+}
+
+// The image tells its version and finds its configuration, where compose mounts it.
+func TestComposeFitsTheDockerfile(t *testing.T) {
+	s := composeOf(t).Services["connector"]
+	file := read(t, "../"+s.Build.Dockerfile)
+	for name := range s.Build.Args {
+		if !regexp.MustCompile(`(?m)^ARG `+name+`=`).MatchString(file) || !strings.Contains(file, "${"+name+"}") {
+			t.Errorf("%s does not use the argument %s", s.Build.Dockerfile, name)
+		}
+	}
+	if !strings.Contains(file, "-X main.release=${RELEASE}") || s.Build.Args["RELEASE"] == "" {
+		t.Error("the connector of the image does not know its version")
+	}
+	path := regexp.MustCompile(`(?m)^ENV CONFIG=(\S+)$`).FindStringSubmatch(file)
+	if path == nil || !slices.Contains(s.Volumes, "./config/compose.yaml:"+path[1]+":ro") {
+		t.Errorf("the image looks for its configuration at %q, and %q are mounted", path, s.Volumes)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"loyaltyhouse/connector/normalize"
@@ -45,12 +46,7 @@ func (e *examination) examineSink(ctx context.Context, s examinedSink, now func(
 	}
 	if kind, able := s.kind.(disked); able {
 		disks, err := kind.Disks(ctx)
-		if err != nil {
-			all = append(all, found("disks of sink "+s.cfg.Name, broken, err)...)
-		}
-		for _, d := range disks {
-			all = append(all, judgeRoom("disk of sink "+s.cfg.Name, d.Name, d.Free, "make room, or drop old partitions; a full disk stops the delivery and not the receiver"))
-		}
+		all = append(all, s.judgeDisks(disks, err)...)
 	}
 	if s.cfg.ClickHouse != nil {
 		all = append(all, e.examineWarehouse(ctx, s, now())...)
@@ -75,6 +71,22 @@ func judgeClock(part string, clock, before, after time.Time) finding {
 	default:
 		return foundf(part, doubtful, "%s behind this machine's; set both by NTP", away.Abs().Round(time.Second))
 	}
+}
+
+// judgeDisks tells of the disks, which the sink's user may not have the right to
+// look at: it can write without.
+func (s *examinedSink) judgeDisks(disks []clickhouse.Disk, err error) (all []finding) {
+	part := "disk of sink " + s.cfg.Name
+	if errors.Is(err, proto.ErrAccessDenied) {
+		return []finding{finef(part, "unknown, for the sink's user may not look at it; to see it: GRANT SELECT ON system.disks TO %s", s.cfg.ClickHouse.Username)}
+	}
+	if err != nil {
+		return found(part, broken, err)
+	}
+	for _, d := range disks {
+		all = append(all, judgeRoom(part, d.Name, d.Free, "make room, or drop old partitions; a full disk stops the delivery and not the receiver"))
+	}
+	return all
 }
 
 // examineWarehouse counts dead letters and gaps.

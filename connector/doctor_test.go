@@ -2,15 +2,19 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
 
 	"loyaltyhouse/config"
 	"loyaltyhouse/sinks/clickhouse"
@@ -192,6 +196,87 @@ func TestDoctorTellsOfGaps(t *testing.T) {
 	}
 	_, parts := examined(t, file)
 	expectFinding(t, parts, "gaps of sink clickhouse", doubtful, "1 of the last 7 days, in points, as of ")
+}
+
+// The user that docs/operation.md has made runs the migrations, delivers, and has
+// nothing that the doctor finds for ever; with the right to look at the disks it
+// tells of them too.
+func TestDoctorOfAUserWithTheDocumentedRights(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/operation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants := regexp.MustCompile(`(?m)^ *(GRANT .+) TO connector;`).FindAllStringSubmatch(string(page), -1)
+	if len(grants) != 3 {
+		t.Fatalf("docs/operation.md grants %q to connector, want what it needs, its tables' engines and the disks", grants)
+	}
+	for _, test := range []struct {
+		grants [][]string
+		says   string
+	}{
+		{grants[:2], "to see it: GRANT SELECT ON system.disks TO connector"},
+		{grants, "default: "},
+	} {
+		dataDir := t.TempDir()
+		giveUser(t, dataDir, "connector", "swordfish", test.grants)
+		p := freePorts(t)
+		file := embeddedConfig(t, p, dataDir)
+		file = writeFile(t, "connector.yaml", strings.Replace(embeddedConfigText(t, file), "clickhouse: {addresses", "clickhouse: {username: connector, password: swordfish, addresses", 1))
+		startService(t, file)
+		if status, printed := connector(t, "simulate", "--count", "100", "--bad", "0", "--url", p.receiverURL(), "--config", file); status != 0 {
+			t.Fatalf("exit status %d; it printed:\n%s", status, printed)
+		}
+		var parts map[string]finding
+		eventually(t, "everything is delivered and the doctor finds nothing", func() bool {
+			var status int
+			status, parts = examined(t, file)
+			return status == 0 && parts["lag of sink clickhouse"].Detail == "nothing"
+		})
+		expectFinding(t, parts, "disk of sink clickhouse", fine, test.says)
+	}
+}
+
+// giveUser adds a user to the embedded ClickHouse of a data directory, before it
+// is started.
+func giveUser(t *testing.T, dataDir, name, password string, grants [][]string) {
+	t.Helper()
+	var queries strings.Builder
+	for _, g := range grants {
+		queries.WriteString("<query>" + g[1] + "</query>")
+	}
+	const anybody = "<networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"
+	users := writeFile(t, "users.xml", "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default><password/>"+anybody+"</default>"+
+		"<"+name+"><password>"+password+"</password>"+anybody+"<grants>"+queries.String()+"</grants></"+name+"></users></clickhouse>")
+	more := filepath.Join(dataDir, "clickhouse", "config.d")
+	if err := os.MkdirAll(more, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(more, "users.xml"), []byte("<clickhouse><users_config>"+users+"</users_config></clickhouse>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestJudgeDisks(t *testing.T) {
+	s := examinedSink{cfg: config.Sink{Name: "s", ClickHouse: &clickhouse.Config{Username: "u"}}}
+	for _, test := range []struct {
+		disks []clickhouse.Disk
+		err   error
+		want  []finding
+	}{
+		{[]clickhouse.Disk{{Name: "a", Free: lowRoom}, {Name: "b", Free: lowRoom - 1}}, nil, []finding{
+			{"disk of sink s", fine, "a: 1 GiB free", ""},
+			{"disk of sink s", doubtful, "b: 1024 MiB free", "make room, or drop old partitions; a full disk stops the delivery and not the receiver"},
+		}},
+		{nil, fmt.Errorf("clickhouse: %w", proto.ErrAccessDenied), []finding{
+			{"disk of sink s", fine, "unknown, for the sink's user may not look at it; to see it: GRANT SELECT ON system.disks TO u", ""},
+		}},
+		{nil, errors.New("it is away; start it"), []finding{{"disk of sink s", broken, "it is away", "start it"}}},
+	} {
+		if got := s.judgeDisks(test.disks, test.err); !slices.Equal(got, test.want) {
+			t.Errorf("the disks %v and the error %v are %+v, want %+v", test.disks, test.err, got, test.want)
+		}
+	}
 }
 
 func TestJudgeClock(t *testing.T) {
