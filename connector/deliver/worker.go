@@ -34,8 +34,11 @@ type worker struct {
 	committed int64 // the offset that the group has committed
 	before    int64 // the timestamp of the record before it; see bookmark
 	next      int64 // the offset to fetch
-	pending   []kafka.Record
-	batch     batcher
+	// interrupted tells that a fetch has failed since records were fetched: the next
+	// answer may be another broker's.
+	interrupted bool
+	pending     []kafka.Record
+	batch       batcher
 	// reserved is what is held from buffered: the bytes of what was fetched since the
 	// latest delivery. What is still pending then, at most one fetch, does not count
 	// any more, nor does a fetch that found no room.
@@ -163,9 +166,18 @@ func (w *worker) fill(ctx context.Context) error {
 		records, end, err := w.p.Fetch(ctx, w.next, fetchBytes)
 		switch {
 		case errors.Is(err, kafka.ErrUnavailable):
+			w.interrupted = true
 			continue // Fetch has paused and counted it.
 		case err != nil:
 			return err // Of ErrNoTopic, too: begin finds out whether the topic was made anew.
+		}
+		if w.interrupted {
+			if err := w.unchanged(ctx); errors.Is(err, kafka.ErrUnavailable) {
+				continue // A broker that leads anew may not know yet how far its log counts.
+			} else if err != nil {
+				return err
+			}
+			w.interrupted = false
 		}
 		w.pending = records
 		w.observe(end)
@@ -180,6 +192,28 @@ func (w *worker) fill(ctx context.Context) error {
 			}
 			return nil
 		}
+	}
+	return nil
+}
+
+// unchanged returns an error where the record before the next one is not the one
+// that was fetched before: a broker that lacks records may lead now, and have
+// others in their place already. Then begin finds out from where to deliver.
+func (w *worker) unchanged(ctx context.Context) error {
+	last := w.before
+	if n := len(w.batch.records); n > 0 {
+		last = w.batch.records[n-1].Time.UnixMilli()
+	}
+	if last == 0 {
+		return nil // None was fetched.
+	}
+	switch at, err := w.p.TimestampBefore(ctx, w.next); {
+	case errors.Is(err, kafka.ErrGone): // It has been deleted, as retention does: nothing to compare.
+		return nil
+	case err != nil:
+		return err
+	case at != last:
+		return fmt.Errorf("the record before offset %d is not the one that was fetched there: was the topic made anew, or its log cut by an unclean leader election?", w.next)
 	}
 	return nil
 }
