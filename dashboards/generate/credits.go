@@ -82,7 +82,7 @@ func storeCredits() board {
 				number(4, "Expired", "Of what is outstanding, the credits that have run out by their date, in the shop's currency. SHOPLINE has no reason for that, so that the balance holds them until an event tells a lower one. What runs out first is used first. Refreshed every few minutes.", money, amber, asTable(
 					"SELECT sum(expired_cents) / 100 AS expired",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
-				number(4, "Customers with credits", "Customers who have store credits now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
+				number(4, "Customers with credits", "Customers who have store credits now, also credits that have run out, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT countIf(current_balance_cents > 0) AS customers",
 					"FROM loyalty.store_credit_members_cached", where(inShop))),
 				number(4, "Expiring in 30 days", "Credits that run out within 30 days from now unless they are used. What runs out first is used first. In the shop's currency. Refreshed every few minutes.", money, amber, asTable(

@@ -121,7 +121,7 @@ func pointsByScene() board {
 				number(4, "Expired", "Of the points outstanding, those that have run out by their date. SHOPLINE has no scene for that, so that the balance holds them until an event tells a lower one. What runs out first is spent first. Refreshed every few minutes.", whole, amber, asTable(
 					"SELECT sum(expired_points) AS expired",
 					"FROM loyalty.points_members_cached", where(inShop))),
-				number(4, "Members with points", "Customers who have points now, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
+				number(4, "Members with points", "Customers who have points now, also points that have run out, whatever the selected time. Refreshed every few minutes.", whole, blue, asTable(
 					"SELECT countIf(points_balance > 0) AS members",
 					"FROM loyalty.points_members_cached", where(inShop))),
 				number(4, "Expiring in 30 days", "Points that run out within 30 days from now unless they are spent. What runs out first is spent first. Refreshed every few minutes.", whole, amber, asTable(

@@ -78,14 +78,28 @@ func (w *warehouse) refresh(ctx context.Context) error {
 	if err := w.exec(ctx, "SYSTEM STOP VIEWS"); err != nil {
 		return err
 	}
-	var filled uint64
-	if err := w.conn.QueryRow(ctx, "SELECT count() FROM "+w.cfg.Database+".reconciliation_cached").Scan(&filled); err != nil || filled > 0 {
+	if done, err := w.refreshed(ctx); err != nil || done {
 		return err
 	}
 	begin := time.Now()
 	err := errors.Join(w.exec(ctx, "SYSTEM START VIEWS"), clickhouse.Refresh(ctx, w.conn, w.cfg.Database), w.exec(ctx, "SYSTEM STOP VIEWS"))
 	fmt.Fprintf(os.Stderr, "refreshed the views named *_cached in %s\n", time.Since(begin).Round(time.Second))
 	return err
+}
+
+// refreshed tells whether all of these views hold something. One that a migration
+// has made anew does not.
+func (w *warehouse) refreshed(ctx context.Context) (bool, error) {
+	for _, v := range schema.Views(nil) {
+		if !v.Cached() {
+			continue
+		}
+		var rows uint64
+		if err := w.conn.QueryRow(ctx, "SELECT count() FROM "+w.cfg.Database+"."+v.Name).Scan(&rows); err != nil || rows == 0 {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // describe says what is asked: the rows of each table, their size, and the parts.

@@ -3,6 +3,9 @@
 -- columns that the view was created with: what an ALTER wrote is gone then, and what
 -- the statement says here stays. Another comment takes another migration. In a comment
 -- \x3B stands for the character that would end the statement.
+--
+-- A view that a later migration gives more columns is read by their names, so that this
+-- file may be run again after it.
 
 DROP VIEW IF EXISTS points_members_cached;
 
@@ -27,7 +30,12 @@ REFRESH AFTER 300 SECOND
     refreshed_at DateTime64(3, 'UTC') COMMENT 'When the view was asked. It is asked anew after the sink\'s refresh_interval.'
 )
 ENGINE = MergeTree ORDER BY (shop_id, buyer_id)
-AS SELECT *, now64(3, 'UTC') AS refreshed_at FROM points_members;
+AS SELECT
+    shop_id, buyer_id, points_balance, earned, burned, earn_events, burn_events, first_earned_at,
+    last_earned_at, last_burned_at, first_event_at, last_event_at, expiring_30_days, expiring_60_days,
+    expiring_90_days,
+    now64(3, 'UTC') AS refreshed_at
+FROM points_members;
 
 DROP VIEW IF EXISTS points_cohorts_cached;
 
@@ -89,7 +97,12 @@ REFRESH AFTER 300 SECOND
     refreshed_at DateTime64(3, 'UTC') COMMENT 'When the view was asked. It is asked anew after the sink\'s refresh_interval.'
 )
 ENGINE = MergeTree ORDER BY (shop_id, buyer_id)
-AS SELECT *, now64(3, 'UTC') AS refreshed_at FROM store_credit_members;
+AS SELECT
+    shop_id, buyer_id, current_balance_cents, issued_cents, used_cents, issue_events, use_events,
+    first_issued_at, last_issued_at, last_used_at, last_event_at, expiring_30_days_cents,
+    expiring_60_days_cents, expiring_90_days_cents,
+    now64(3, 'UTC') AS refreshed_at
+FROM store_credit_members;
 
 DROP VIEW IF EXISTS gift_card_lives_cached;
 

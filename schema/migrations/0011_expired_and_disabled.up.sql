@@ -420,7 +420,7 @@ FROM
 );
 
 -- The tables of these views have the new columns and comments. See 0010 for why the
--- comments are here.
+-- comments are here, and the names of the columns.
 
 DROP VIEW IF EXISTS points_members_cached;
 
@@ -447,7 +447,12 @@ REFRESH AFTER 300 SECOND
     refreshed_at DateTime64(3, 'UTC') COMMENT 'When the view was asked. It is asked anew after the sink\'s refresh_interval.'
 )
 ENGINE = MergeTree ORDER BY (shop_id, buyer_id)
-AS SELECT *, now64(3, 'UTC') AS refreshed_at FROM points_members;
+AS SELECT
+    shop_id, buyer_id, points_balance, earned, burned, earn_events, burn_events, first_earned_at,
+    last_earned_at, last_burned_at, first_event_at, last_event_at, expiring_30_days, expiring_60_days,
+    expiring_90_days, expired_points, had_points_before,
+    now64(3, 'UTC') AS refreshed_at
+FROM points_members;
 
 DROP VIEW IF EXISTS points_segments_cached;
 
@@ -466,7 +471,11 @@ REFRESH AFTER 300 SECOND
     refreshed_at DateTime64(3, 'UTC') COMMENT 'When the view was asked. It is asked anew after the sink\'s refresh_interval.'
 )
 ENGINE = MergeTree ORDER BY (shop_id, buyer_id)
-AS SELECT *, now64(3, 'UTC') AS refreshed_at FROM points_segments;
+AS SELECT
+    shop_id, buyer_id, recency_days, frequency, monetary, recency_score, frequency_score, monetary_score,
+    segment,
+    now64(3, 'UTC') AS refreshed_at
+FROM points_segments;
 
 DROP VIEW IF EXISTS store_credit_members_cached;
 
@@ -491,7 +500,12 @@ REFRESH AFTER 300 SECOND
     refreshed_at DateTime64(3, 'UTC') COMMENT 'When the view was asked. It is asked anew after the sink\'s refresh_interval.'
 )
 ENGINE = MergeTree ORDER BY (shop_id, buyer_id)
-AS SELECT *, now64(3, 'UTC') AS refreshed_at FROM store_credit_members;
+AS SELECT
+    shop_id, buyer_id, current_balance_cents, issued_cents, used_cents, issue_events, use_events,
+    first_issued_at, last_issued_at, last_used_at, last_event_at, expiring_30_days_cents,
+    expiring_60_days_cents, expiring_90_days_cents, expired_cents,
+    now64(3, 'UTC') AS refreshed_at
+FROM store_credit_members;
 
 DROP VIEW IF EXISTS gift_card_lives_cached;
 
@@ -520,4 +534,9 @@ REFRESH AFTER 300 SECOND
     refreshed_at DateTime64(3, 'UTC') COMMENT 'When the view was asked. It is asked anew after the sink\'s refresh_interval.'
 )
 ENGINE = MergeTree ORDER BY (shop_id, gift_card_code)
-AS SELECT *, now64(3, 'UTC') AS refreshed_at FROM gift_card_lives;
+AS SELECT
+    shop_id, gift_card_code, buyer_id, state, original_value_cents, current_balance_cents, sold_cents,
+    sold_at, redeemed_cents, redemptions, first_redeemed_at, last_redeemed_at, refunded_cents, disabled_cents,
+    disabled_at, expires_at, breakage_cents, events, updated_at,
+    now64(3, 'UTC') AS refreshed_at
+FROM gift_card_lives;

@@ -468,7 +468,8 @@ current_balance_cents, Int64
 original_value_cents, Nullable(Int64)
 scene_type, LowCardinality(String)
 expires_at, Nullable(DateTime64(3, 'UTC'))
-updated_at, DateTime64(3, 'UTC')`,
+updated_at, DateTime64(3, 'UTC')
+disabled, Bool`,
 	} {
 		got := text(t, w.conn, "name; type", "FROM system.columns WHERE database = ? AND table = ? ORDER BY position", w.cfg.Database, view)
 		if got != want {
