@@ -59,7 +59,7 @@ func pointsByScene() board {
 					"ORDER BY time, scene")),
 			},
 			{
-				rows(14, 10, "Totals by scene", "Every scene in the selected time. Net is what remained with the customers, a share is that of all scenes that are selected.", "No points changed in the selected time.", asTable(
+				rows(15, 10, "Totals by scene", "Every scene in the selected time. Net is what remained with the customers, a share is that of all scenes that are selected.", "No points changed in the selected time.", asTable(
 					"SELECT",
 					"  updated_scene AS \"Scene\",",
 					"  count() AS \"Events\",",
@@ -74,7 +74,7 @@ func pointsByScene() board {
 					"ORDER BY greatest(\"Earned\", \"Burned\") DESC, updated_scene"),
 					barred("Earned", whole, green), barred("Burned", whole, orange),
 					written("Share of earned", share), written("Share of burned", share)),
-				rows(10, 10, "Which scenes' points get burned", "What each customer burned in the selected time, divided among the scenes as what the same customer earned in that time. More than was earned in the selected time counts for no scene.", "No customer earned points in the selected time.", asTable(
+				rows(9, 10, "Which scenes' points get burned", "What each customer burned in the selected time, divided among the scenes as what the same customer earned in that time. More than was earned in the selected time counts for no scene.", "No customer earned points in the selected time.", asTable(
 					"SELECT",
 					"  updated_scene AS \"Scene\",",
 					"  earned AS \"Earned\",",
@@ -145,7 +145,7 @@ func pointsByScene() board {
 					"ORDER BY \"Customers\" DESC, segment")),
 			},
 			{
-				rows(8, 10, "Top days", "The days of the selected time on which most points were earned, in the selected time zone.", "No points changed in the selected time.", asTable(
+				rows(7, 10, "Top days", "The days of the selected time on which most points were earned, in the selected time zone.", "No points changed in the selected time.", asTable(
 					"SELECT",
 					"  toString(toDate(updated_at, ${tz:sqlstring})) AS \"Day\",",
 					"  count() AS \"Events\",",
@@ -156,7 +156,7 @@ func pointsByScene() board {
 					"ORDER BY \"Earned\" DESC, \"Day\"",
 					"LIMIT 10"),
 					barred("Earned", whole, green), barred("Burned", whole, orange)),
-				rows(10, 10, "Largest balances", "The customers with most points now, whatever the selected time. A click on a customer opens the ledger. Refreshed every few minutes.", "No customer has points.", asTable(
+				rows(12, 10, "Largest balances", "The customers with most points now, whatever the selected time. A click on a customer opens the ledger. Refreshed every few minutes.", "No customer has points.", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  buyer_id AS \"Customer\",",
@@ -167,7 +167,7 @@ func pointsByScene() board {
 					"ORDER BY points_balance DESC, shop_id, buyer_id",
 					"LIMIT 50"),
 					toLedger(), barred("Points", whole, blue)),
-				ranking(6, 10, "Outstanding by shop", "The ten shops with most points outstanding now, whatever the selected time. Refreshed every few minutes.", whole, blue, "Outstanding", asTable(
+				ranking(5, 10, "Outstanding by shop", "The ten shops with most points outstanding now, whatever the selected time. Refreshed every few minutes.", whole, blue, "Outstanding", asTable(
 					"SELECT",
 					"  shop_id AS \"Shop\",",
 					"  sum(points_balance) AS \"Outstanding\"",
