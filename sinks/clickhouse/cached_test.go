@@ -12,6 +12,7 @@ import (
 
 // After a refresh a cached view says what the view says that it was made from.
 func TestCachedViewsSayWhatTheirViewsSay(t *testing.T) {
+	t.Parallel()
 	w := openDatabase(t, newMigrated(t))
 	table := factTable("fact_points")
 	if err := clickhouse.Refresh(t.Context(), w.conn, w.cfg.Database); err != nil {

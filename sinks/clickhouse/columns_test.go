@@ -43,6 +43,7 @@ func TestTableThatLacksAColumn(t *testing.T) {
 // can hold it so. Any other column is refused before a row is sent: in another
 // unit the same number is another time.
 func TestTimesInColumnsOfOtherTypes(t *testing.T) {
+	t.Parallel()
 	table := &schema.Table{Topic: "own", Name: "own", Columns: []schema.Column{
 		{Name: "event_id", Type: schema.UUID}, {Name: "at", Type: schema.Time}, {Name: "ends", Type: schema.Time, Nullable: true},
 	}}

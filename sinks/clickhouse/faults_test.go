@@ -248,6 +248,7 @@ func TestSlowConnection(t *testing.T) {
 // What takes longer than write_timeout is given up, and stored once when it is
 // repeated.
 func TestConnectionTooSlow(t *testing.T) {
+	t.Parallel()
 	for name, toxic := range map[string]string{
 		"to send":   `{"name": "slow", "type": "bandwidth", "stream": "upstream", "attributes": {"rate": 20}}`,
 		"to answer": `{"name": "slow", "type": "latency", "stream": "downstream", "attributes": {"latency": 60000}}`,
@@ -509,6 +510,7 @@ func TestRepeatedBatchInViews(t *testing.T) {
 // are missing: by its token, and, for the part whose token ClickHouse has
 // remembered just before it would have shown it, because it is looked for.
 func TestServerKilledAmidTheMonths(t *testing.T) {
+	t.Parallel()
 	const months = 400
 	server := newServer(t)
 	server.start(t)

@@ -31,6 +31,7 @@ func eventID(table string, row schema.Row) string {
 }
 
 func TestGaps(t *testing.T) {
+	t.Parallel()
 	type gap struct{ previous, event, expected, told, unexplained int64 }
 	tests := []struct {
 		name    string
@@ -321,6 +322,7 @@ func fewestGaps(changes []change, balance *int64) int {
 // A row that is taken back is a missing event, and a row that is put in its place
 // closes the gap.
 func TestGapsOfRetractedRows(t *testing.T) {
+	t.Parallel()
 	for _, l := range ledgers {
 		t.Run(l.table, func(t *testing.T) {
 			w := openWarehouse(t)

@@ -26,6 +26,7 @@ const passes = 2
 // of them it says at any moment, byte for byte, but for when an event was received
 // and its row was made.
 func TestViewsStayTheSameUnderResendsAndMerges(t *testing.T) {
+	t.Parallel()
 	awaitMidnight()
 	w := openWarehouse(t)
 	facts := drawFacts()
@@ -75,6 +76,7 @@ func TestViewsStayTheSameUnderResendsAndMerges(t *testing.T) {
 // no more than had been sent when it answered. A ledger that arrives in order has no
 // gap at any moment.
 func TestViewsCountEachEventOnceWhileTheyArrive(t *testing.T) {
+	t.Parallel()
 	awaitMidnight()
 	w := openWarehouse(t)
 	load := w.newLoad(t)

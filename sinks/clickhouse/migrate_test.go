@@ -19,6 +19,7 @@ import (
 const newest = 11
 
 func TestMigrationsUpDownAndUpAgain(t *testing.T) {
+	t.Parallel()
 	cfg := newConfig(t)
 	m := newMigrator(t, cfg)
 	defer func() { _ = m.Close() }()
@@ -63,6 +64,7 @@ func expectStatus(t *testing.T, m *clickhouse.Migrator, want uint) {
 }
 
 func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
+	t.Parallel()
 	cfg := newConfig(t)
 	var wg sync.WaitGroup
 	for range 4 {
@@ -93,6 +95,7 @@ func TestMigrationsOfSeveralConnectorsAtOnce(t *testing.T) {
 // A process that is killed in the middle of a migration leaves a mark. The next
 // one begins that migration again, whichever way it goes.
 func TestMigrationThatStoppedHalfWay(t *testing.T) {
+	t.Parallel()
 	stop := func(cfg clickhouse.Config, m *clickhouse.Migrator, version int) {
 		t.Helper()
 		execute(t, connect(t), fmt.Sprintf("INSERT INTO %s.schema_migrations (version, dirty, sequence) VALUES (%d, 1, %d)", cfg.Database, version, time.Now().UnixNano()))

@@ -17,6 +17,7 @@ import (
 )
 
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	sinktest.Run(t, sinktest.Harness{
 		New:     func(t *testing.T) sinktest.Destination { return newDestination(t, "lz4") },
 		Refused: unequalLists,
