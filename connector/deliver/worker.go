@@ -173,7 +173,7 @@ func (w *worker) fill(ctx context.Context) error {
 		}
 		if w.interrupted {
 			if err := w.unchanged(ctx); errors.Is(err, kafka.ErrUnavailable) {
-				continue // A broker that leads anew may not know yet how far its log counts.
+				continue // A broker that leads anew may not know yet how far its log counts. It has paused, too.
 			} else if err != nil {
 				return err
 			}

@@ -18,6 +18,8 @@ var ErrGone = errors.New("the record is not in the log any more")
 // where retention or compaction has deleted that record. Two logs of the same name
 // differ in it: one that was deleted and made anew, or one that was cut and grew
 // again.
+//
+// After an error that is ErrUnavailable it has waited for a while, as Fetch has.
 func (p *Partition) TimestampBefore(ctx context.Context, offset int64) (millis int64, err error) {
 	millis, err = p.timestampAt(ctx, offset-1)
 	for errors.Is(err, kafkago.OffsetOutOfRange) {
@@ -39,6 +41,9 @@ func (p *Partition) TimestampBefore(ctx context.Context, offset int64) (millis i
 	case errors.Is(err, ErrGone):
 		return 0, ErrGone
 	case err != nil:
+		if isTransient(err) {
+			pause(ctx, fetchWait)
+		}
 		return 0, fmt.Errorf("read the timestamp at offset %d of partition %d of topic %s: %w", offset-1, p.ID, p.Topic, markTransient(err))
 	}
 	return millis, nil
