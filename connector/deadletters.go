@@ -375,7 +375,7 @@ readable text stands in base64 under body_base64.`,
 func exportLetters(cmd *cobra.Command, s *replaySession, filter replay.Filter, name string) (err error) {
 	out := cmd.OutOrStdout()
 	if name != "" {
-		file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // The file that the user names.
+		file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // To write to the file that the flag names is what the flag is for, and O_EXCL replaces none; the command runs with the rights of whoever types it.
 		if errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("%s is there already and is not overwritten; name another file", name)
 		}

@@ -230,7 +230,7 @@ func authorities(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file) //nolint:gosec // The file that the user names.
+	pem, err := os.ReadFile(file) //nolint:gosec // To read the certificate that the flag names is what the flag is for; the command runs with the rights of whoever types it.
 	if err != nil {
 		return nil, fmt.Errorf("--ca-file: %w", err)
 	}

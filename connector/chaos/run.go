@@ -73,7 +73,7 @@ func newRun(o options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(dir, "journal.ndjson"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // The directory is this run's.
+	file, err := os.OpenFile(filepath.Join(dir, "journal.ndjson"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // The name is fixed, in the directory that was made a few lines above, which fails where there is one.
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (r *run) setUp(ctx context.Context) error {
 // done by another user, who has to get there, and sees nothing on the way.
 func (r *run) startApplication(ctx context.Context) (*application, error) {
 	if os.Getuid() == 0 {
-		if err := os.Chmod(r.dir, 0o711); err != nil { //nolint:gosec // What is in it is closed to others.
+		if err := os.Chmod(r.dir, 0o711); err != nil { //nolint:gosec // PostgreSQL runs as another user and must pass through; nobody but the owner can list the directory, and each file in it has a mode of its own.
 			return nil, err
 		}
 	}
@@ -212,7 +212,7 @@ admin: {address: "%s"}
 shutdown_timeout: 15s
 `, addresses[0], secret, strings.Join(r.cluster.addresses, ", "), partitions, r.cluster.replicas, (r.cluster.replicas+1)/2,
 		warehouseSink, warehouse, lakeSink, r.lake(), applicationSink, r.application.section(application), addresses[1])
-	if err := os.WriteFile(file, text, 0o600); err != nil { //nolint:gosec // The directory is this run's.
+	if err := os.WriteFile(file, text, 0o600); err != nil { //nolint:gosec // The name is made of a command and a number, in the directory of this run.
 		return "", err
 	}
 	p := newProcess(name, program, r.dir, r.journal, command, "--config", file)
@@ -478,7 +478,7 @@ func (r *run) dump(ctx context.Context) {
 			continue // It was made here.
 		}
 		if _, text := harness.Get(ctx, "http://"+address.Host+"/metrics"); len(text) > 0 {
-			if err := os.WriteFile(filepath.Join(r.dir, p.name+".metrics"), text, 0o600); err != nil { //nolint:gosec // The directory is this run's.
+			if err := os.WriteFile(filepath.Join(r.dir, p.name+".metrics"), text, 0o600); err != nil { //nolint:gosec // The name is that of a process which this run has started, in the directory of this run.
 				r.journal.note("%v", err)
 			}
 		}
@@ -532,7 +532,7 @@ func (r *run) readLogs() error {
 }
 
 func (r *run) readLog(name string) error {
-	file, err := os.Open(name) //nolint:gosec // A log of this run.
+	file, err := os.Open(name) //nolint:gosec // The names are those of the logs that this run has written itself.
 	if err != nil {
 		return err
 	}
@@ -575,7 +575,7 @@ func (r *run) conclude(ctx context.Context, err error) bool {
 	}
 	if !s.exact() || r.options.keep {
 		s.evidence = r.dir
-	} else if err := os.RemoveAll(r.dir); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // This run has made it.
+	} else if err := os.RemoveAll(r.dir); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // Only what this run has written is removed: newRun made the directory, which fails where there is one.
 		fmt.Fprintln(os.Stderr, "chaos: remove the evidence:", err)
 	}
 	if err := s.print(os.Stdout); err != nil {

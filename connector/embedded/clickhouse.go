@@ -179,7 +179,7 @@ func (c *ClickHouse) spawn(ctx context.Context, dir, library string) error {
 	c.lifeline = lifeline
 
 	// The context does not end the child: Close does, after the last batch.
-	c.child = exec.CommandContext(context.WithoutCancel(ctx), executable, //nolint:gosec // It is this very program.
+	c.child = exec.CommandContext(context.WithoutCancel(ctx), executable, //nolint:gosec // No shell is involved; the program is the one that is running, and the arguments come from this package.
 		childCommand, library,
 		"--config-file", settingsPath,
 		"--query_id", c.keepAlive,

@@ -61,7 +61,7 @@ func waitForLock(ctx context.Context, path string) (*fileLock, error) {
 
 // tryLock takes the lock, or returns ErrInUse at once.
 func tryLock(path string) (*fileLock, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The path is our own, in a configured directory.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The name is fixed, in the data directory that whoever writes the configuration names.
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}
@@ -87,7 +87,7 @@ func writeAt(file *os.File, text string) error {
 
 // holder returns the words that name the process holding the lock, if it can be known.
 func holder(path string) string {
-	text, err := os.ReadFile(path) //nolint:gosec // The path is our own, in a configured directory.
+	text, err := os.ReadFile(path) //nolint:gosec // The name is fixed, in the data directory that whoever writes the configuration names.
 	if err != nil || len(text) == 0 {
 		return ""
 	}

@@ -32,7 +32,7 @@ func RunningBroker(cfg Config) (address string, err error) {
 	if !errors.Is(err, ErrInUse) {
 		return "", err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, addressFile)) //nolint:gosec // The path is our own, in a configured directory.
+	text, err := os.ReadFile(filepath.Join(dir, addressFile)) //nolint:gosec // The name is fixed, in the data directory that whoever writes the configuration names.
 	if errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("another connector%s is starting or ending on %s; try again: %w", holder(path), cfg.DataDir, ErrInUse)
 	}

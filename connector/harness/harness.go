@@ -29,7 +29,7 @@ import (
 func Build(ctx context.Context, dir string, flags ...string) (program string, err error) {
 	program = filepath.Join(dir, "connector")
 	arguments := slices.Concat([]string{"build", "-trimpath", "-o", program}, flags, []string{"loyaltyhouse/connector"})
-	out, err := exec.CommandContext(ctx, "go", arguments...).CombinedOutput() //nolint:gosec // The caller names the directory and the flags.
+	out, err := exec.CommandContext(ctx, "go", arguments...).CombinedOutput() //nolint:gosec // No shell is involved; the program is go, and the callers are tests and benchmarks, which pass a temporary directory and flags that stand in their code.
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -163,7 +163,7 @@ func CPUOf(pid int) (time.Duration, error) {
 	// The clock of another process, as clock_getcpuclockid(3) makes its number.
 	const scheduled = 2
 	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil { //nolint:gosec // A pid has 22 bits.
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil { //nolint:gosec // Linux gives pids of at most 22 bits, so that 3 more fit into the number of a clock.
 		return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
 	}
 	return time.Duration(t.Nano()), nil
@@ -172,7 +172,7 @@ func CPUOf(pid int) (time.Duration, error) {
 // PeakBytes returns the most memory that the process has had in use.
 func (p *Process) PeakBytes() (int64, error) {
 	file := fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid)
-	status, err := os.ReadFile(file) //nolint:gosec // The kernel's own.
+	status, err := os.ReadFile(file) //nolint:gosec // The path is in /proc, of a process that this package has started.
 	if err != nil {
 		return 0, err
 	}

@@ -90,7 +90,7 @@ func (c Config) identity() uint64 {
 	}
 	identity := mix(c.Seed + 1)
 	for _, n := range []int64{int64(c.Count), int64(c.Customers), int64(c.Shops), c.End.UnixMilli(), c.Span.Milliseconds()} {
-		identity = mix(identity ^ uint64(n)) //nolint:gosec // The bits stay the same.
+		identity = mix(identity ^ uint64(n)) //nolint:gosec // It is mixed into a hash, for which a negative number is as good as any.
 	}
 	for _, ratio := range []float64{c.ResendRatio, c.OutOfOrderRatio, c.BadRatio} {
 		identity = mix(identity ^ math.Float64bits(ratio))

@@ -55,12 +55,12 @@ func bucketOf(d time.Duration) int {
 	us = min(us, 1<<topBits-1)
 	shift := max(0, bits.Len64(us)-subBucketBits-1)
 	// The leading bit of a shifted value counts on into the next group.
-	return shift*subBuckets + int(us>>shift) //nolint:gosec // At most 63.
+	return shift*subBuckets + int(us>>shift) //nolint:gosec // The shift leaves no more than the bits of a sub-bucket.
 }
 
 // upperBound returns the longest duration that a bucket counts.
 func upperBound(bucket int) time.Duration {
 	shift := max(0, bucket/subBuckets-1)
-	us := (uint64(bucket-shift*subBuckets)+1)<<shift - 1             //nolint:gosec // Not negative.
+	us := (uint64(bucket-shift*subBuckets)+1)<<shift - 1             //nolint:gosec // A bucket is not less than the first of its group, so that nothing negative is converted.
 	return time.Duration(us)*time.Microsecond + time.Microsecond - 1 //nolint:gosec // The largest bucket is some hours.
 }

@@ -65,14 +65,14 @@ embedded:
 `, receiver, s.Admin, native, filepath.Join(s.dir, "data"), port(native), port(http)), 0o600); err != nil {
 		return nil, err
 	}
-	serve := exec.Command(program, "serve", "--config", config) //nolint:gosec,noctx // It was built above, and is stopped in order.
+	serve := exec.Command(program, "serve", "--config", config) //nolint:gosec,noctx // No shell is involved; the program was built above. No context kills it: Stop ends it in order.
 	if s.process, err = harness.Start("serve", serve, log); err != nil {
 		return nil, err
 	}
 	if err := s.process.AwaitOK(ctx, "http://"+s.Admin+"/readyz"); err != nil {
 		return nil, err
 	}
-	history := exec.CommandContext(ctx, program, "simulate", "--history", "365d", "--to", "kafka", "--config", config) //nolint:gosec // It was built above.
+	history := exec.CommandContext(ctx, program, "simulate", "--history", "365d", "--to", "kafka", "--config", config) //nolint:gosec // No shell is involved; the program was built above, and the configuration is written here.
 	if out, err := history.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("simulate: %w\n%s", err, out)
 	}

@@ -36,7 +36,7 @@ func main() {
 }
 
 func run(ctx context.Context, into, address string) error {
-	if err := os.MkdirAll(into, 0o755); err != nil { //nolint:gosec // Pictures are for everybody.
+	if err := os.MkdirAll(into, 0o755); err != nil { //nolint:gosec // Pictures of simulated data are committed and hold no secret, and have the mode that git gives to other files.
 		return err
 	}
 	if address == "" {
@@ -112,5 +112,5 @@ func take(b *browser.Browser, url string, view browser.View, file string) error 
 		return fmt.Errorf("the console of %s says: %q", url, complaints)
 	}
 	fmt.Println(file)
-	return os.WriteFile(file, image, 0o644) //nolint:gosec // Pictures are for everybody.
+	return os.WriteFile(file, image, 0o644) //nolint:gosec // Pictures of simulated data are committed and hold no secret, and have the mode that git gives to other files.
 }

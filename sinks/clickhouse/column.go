@@ -124,7 +124,7 @@ func (b *buffer) native(nullable bool) []byte {
 		data = append(data, isNull)
 	}
 	for _, n := range b.ints {
-		data = binary.LittleEndian.AppendUint64(data, uint64(n)) //nolint:gosec // The bits stay the same.
+		data = binary.LittleEndian.AppendUint64(data, uint64(n)) //nolint:gosec // The format has negative numbers as two's complement, which is what the conversion keeps.
 	}
 	return data
 }

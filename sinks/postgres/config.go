@@ -161,7 +161,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	// No statement is kept in a session, which need not be the same one behind a
 	// connection pooler.
 	pool.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	pool.MaxConns = int32(c.MaxConnections) + 1 //nolint:gosec // A few; one for the readiness probe.
+	pool.MaxConns = int32(c.MaxConnections) + 1 //nolint:gosec // One more is for the readiness probe. PostgreSQL has at most 262,143 connections; a number that does not fit here makes fewer, or is refused when the pool is opened.
 	pool.MaxConnIdleTime = 10 * time.Minute
 	return pool, nil
 }

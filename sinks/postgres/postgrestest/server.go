@@ -144,7 +144,7 @@ func (s *Server) initialize(ctx context.Context) error {
 }
 
 func (s *Server) command(ctx context.Context, program string, arguments ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, program), arguments...) //nolint:gosec // They are PostgreSQL's programs.
+	cmd := exec.CommandContext(ctx, filepath.Join(s.programs, program), arguments...) //nolint:gosec // No shell is involved; the programs are those of the Debian package, found at a fixed path, and the arguments come from this package.
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential}
@@ -296,7 +296,7 @@ func (s *Server) signal(signal syscall.Signal) error {
 // children returns the processes that the server has started.
 func (s *Server) children() (pids []int, err error) {
 	pid := strconv.Itoa(s.process.Pid)
-	listed, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children")) //nolint:gosec // It is one of the kernel.
+	listed, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children")) //nolint:gosec // The path is in /proc, and pid is the number of a process that this package has started.
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // It has ended.
 	}
